@@ -1,0 +1,47 @@
+# make run: the app on http://localhost:8501. make test: everything that has to hold. Both start from a bare checkout.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+TYPED := core pages app.py
+
+.PHONY: run test setup corpus lint types browser clean
+
+run: corpus
+	$(BIN)/python -m streamlit run app.py
+
+test: lint types browser corpus
+	$(BIN)/python -m pytest
+
+setup: $(VENV)/.installed
+
+corpus: $(VENV)/.installed
+	$(BIN)/python -m core fetch reuters-r8
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy $(TYPED)
+
+browser: $(VENV)/.installed-dev
+	$(BIN)/python tests/browser.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis screenshots
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo 'Bitdial needs Python 3.11; name one with: make PYTHON=/path/to/python3.11'; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || \
+		{ rm -rf $(VENV); echo 'this Python makes no virtual environment; on Debian: apt-get install python3.11-venv'; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: requirements.txt $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@

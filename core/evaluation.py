@@ -1,0 +1,188 @@
+"""A variant on documents: predictions, losses per class, token losses, and the numbers made of them."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from core import engine, ranges, stats
+from core.engine import Variant
+from core.seeding import numpy_generator
+from core.tokens import Batch, Encoded, batches, make_batch
+
+BATCH_SIZE = 512
+ACTIVATION_DOCUMENTS = 64
+HEAD_TOKENS = 32
+LOSS_GRID = np.linspace(0.0, 25.0, 251)
+DIFFERENCE_GRID = np.linspace(-10.0, 10.0, 201)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a variant made of N documents, in the documents' order.
+
+    losses (N, C) in nats, predictions (N,), labels (N,); token_losses (M,) of the true class in nats, documents
+    in order, if the model is generative. `lstm_variance` is the variance of each hidden unit over the states
+    that the head reads, averaged over units: near 0 the LSTM says the same whatever it reads.
+    """
+
+    losses: np.ndarray
+    predictions: np.ndarray
+    labels: np.ndarray
+    token_losses: np.ndarray | None
+    lstm_variance: float
+
+    @property
+    def log_probabilities(self) -> np.ndarray:
+        """log p(class | document), (N, C): the losses' softmax (equations 4 and 6)."""
+        return torch.log_softmax(-torch.from_numpy(self.losses).double(), dim=1).numpy()
+
+
+Scorer = Callable[[Batch], tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]
+
+
+def engine_scorer(variant: Variant) -> Scorer:
+    """Return what maps a batch to hidden states (B, T, H), losses (B, C) and token losses (M, C) or None."""
+    prepared = engine.prepare(variant)
+
+    def score(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        hidden = engine.run_lstm(prepared, batch)
+        return hidden, *engine.class_losses(variant, batch, hidden)
+
+    return score
+
+
+def evaluate(
+    variant: Variant,
+    documents: Encoded,
+    score: Scorer | None = None,
+    log_prior: np.ndarray | None = None,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Run `variant` over all documents; `on_batch(done, total)` counts them.
+
+    `score` replaces the engine, e.g. by Brevitas's own forward. `log_prior` (C,) is added to a generative
+    model's evidence (equation 6); None means uniform.
+    """
+    score, device = score or engine_scorer(variant), variant.bias.device
+    losses = np.zeros((len(documents), variant.classes), np.float32)
+    tokens: list[np.ndarray | None] = [None] * len(documents)
+    moments, done = np.zeros((3, variant.recurrent.levels.shape[1])), 0
+    for batch in (batch.to(device) for batch in batches(documents, BATCH_SIZE)):
+        hidden, loss, token_loss = score(batch)
+        losses[batch.index.cpu()] = loss.cpu().numpy()
+        if token_loss is not None:
+            _spread(tokens, token_loss, batch)
+        moments += _moments(ranges.head_states(variant, hidden, batch))
+        done += len(batch.index)
+        on_batch(done, len(documents))
+    if log_prior is not None:
+        losses -= log_prior.astype(np.float32)
+    count, total, squares = moments
+    variance = float(np.maximum(squares / count - (total / count) ** 2, 0).mean())
+    true_tokens = np.concatenate([part for part in tokens if part is not None]) if variant.label else None
+    return Evaluation(losses, losses.argmin(1), documents.labels, true_tokens, variance)
+
+
+def summary(evaluation: Evaluation, class_names: tuple[str, ...]) -> dict:
+    """Return accuracy with its 95% Wilson interval, macro F1, confusion (C, C), per-class scores, as JSON."""
+    n, correct = len(evaluation.labels), int((evaluation.predictions == evaluation.labels).sum())
+    low, high = stats.wilson_interval(correct, n)
+    confusion = stats.confusion_matrix(evaluation.labels, evaluation.predictions, len(class_names))
+    report = stats.classification_report(confusion)
+    scores = zip(report.precision, report.recall, report.f1, report.support, strict=True)
+    per_class = {
+        name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+        for name, (p, r, f, s) in zip(class_names, scores, strict=True)
+    }
+    return {
+        "n": n,
+        "correct": correct,
+        "accuracy": correct / n,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "macro_precision": report.macro_precision,
+        "macro_recall": report.macro_recall,
+        "macro_f1": report.macro_f1,
+        "confusion": confusion.tolist(),
+        "per_class": per_class,
+        "predicted": confusion.sum(0).tolist(),
+        "majority_share": stats.majority_share(evaluation.labels),
+        "lstm_variance": evaluation.lstm_variance,
+        "dead_lstm": stats.dead_signal(evaluation.lstm_variance),
+    }
+
+
+def loss_densities(evaluation: Evaluation, reference: np.ndarray | None) -> dict:
+    """Return the densities of token losses on LOSS_GRID, and of their differences from `reference` (M,).
+
+    {} for a discriminative model; "difference" is left out without a reference or if all are equal.
+    """
+    if evaluation.token_losses is None:
+        return {}
+    found = {"token_losses": _density(evaluation.token_losses, LOSS_GRID)}
+    if reference is not None and np.ptp(change := evaluation.token_losses - reference) > 0:
+        found["difference"] = _density(change, DIFFERENCE_GRID)
+    return found
+
+
+def compare_activations(variant: Variant, reference: Variant, documents: Encoded) -> dict:
+    """Return KS results, as JSON, between two variants' activations on the same documents.
+
+    Sites: embedding (T x E values of each document), lstm (T x H), head (logits: all documents' classes, or
+    for a generative model the whole vocabulary at about HEAD_TOKENS tokens). The documents are
+    ACTIVATION_DOCUMENTS drawn with a fixed seed.
+    """
+    order = numpy_generator(0, "activations").permutation(len(documents))[:ACTIVATION_DOCUMENTS]
+    sample = documents.select(np.sort(order))
+    ours, theirs = (_activations(one, sample) for one in (variant, reference))
+    return {site: asdict(stats.ks_two_sample(theirs[site], ours[site])) for site in ours}
+
+
+def compare_weights(variant: Variant, reference: Variant) -> dict:
+    """Return the KS result, as JSON, between the head weights of two variants (paper, section 6.1.1)."""
+    pair = [one.head.value.cpu().numpy().ravel() for one in (reference, variant)]
+    return asdict(stats.ks_two_sample(*pair))
+
+
+@torch.inference_mode()
+def _activations(variant: Variant, sample: Encoded) -> dict[str, np.ndarray]:
+    device = variant.bias.device
+    batch = make_batch(sample, np.arange(len(sample))).to(device)
+    hidden = engine.run_lstm(engine.prepare(variant), batch)
+    states = ranges.head_states(variant, hidden, batch)
+    if variant.label is not None:
+        states = states[:: max(1, len(states) // HEAD_TOKENS)]
+    embedded = variant.embedding.value[batch.ids[batch.mask]]
+    logits = engine.head_logits(variant, states)
+    found = {"embedding": embedded, "lstm": hidden[batch.mask], "head": logits}
+    return {site: values.cpu().numpy().ravel() for site, values in found.items()}
+
+
+def _moments(states: torch.Tensor) -> np.ndarray:
+    """Count, sum and sum of squares of each unit, (3, H)."""
+    states = states.double()
+    return torch.stack([torch.full_like(states[0], len(states)), states.sum(0), states.square().sum(0)]).cpu().numpy()
+
+
+def _spread(tokens: list[np.ndarray | None], losses: torch.Tensor, batch: Batch) -> None:
+    """Hand the true class's token losses (M, C) of a batch back to its documents."""
+    counts = (batch.lengths - 1).tolist()
+    truth = losses.gather(1, torch.repeat_interleave(batch.labels, batch.lengths - 1)[:, None])[:, 0]
+    for document, part in zip(batch.index.tolist(), truth.split(counts), strict=True):
+        tokens[document] = part.cpu().numpy()
+
+
+def _density(values: np.ndarray, grid: np.ndarray) -> dict:
+    kde = stats.kde_on(values, grid)
+    return {
+        "low": float(grid[0]),
+        "high": float(grid[-1]),
+        "density": [float(f"{d:.5g}") for d in kde.density],
+        "bandwidth": kde.bandwidth,
+        "rule": kde.rule,
+        "n": kde.n,
+        "median": kde.median,
+        "maximum": kde.maximum,
+    }

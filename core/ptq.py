@@ -1,0 +1,177 @@
+"""Post-training quantization: quantize the weights, calibrate the activation ranges, refine the head by GPFQ.
+
+Ranges come from the calibration documents run through the model with quantized weights and float activations.
+`percentile` is the percentile of the absolute values over all calibration tokens at once (Brevitas averages one
+percentile per call, which depends on how calls are batched); padding is never seen, labels never used.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from brevitas.graph.gpfq import GPFQ
+from torch import Tensor
+
+from core import engine, ranges
+from core.brevitas_models import BrevitasTwin, compile_variant
+from core.config import Recipe
+from core.engine import LSTM_SITES, Quantizer, Variant
+from core.models import Classifier
+from core.ranges import Magnitudes
+from core.seeding import numpy_generator
+from core.tokens import Batch, Encoded, batches, make_batch
+
+BATCH_SIZE = 256
+FIT_DOCUMENTS = 128
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class SiteReport:
+    """An activation site: its number of levels, their scale, the range they cover, the largest value seen."""
+
+    site: str
+    levels: int
+    scale: float
+    range: float
+    largest_seen: float
+
+
+@dataclass(frozen=True)
+class PtqReport:
+    """What calibration and GPFQ touched.
+
+    `head_weights_changed` is the share of head weights that GPFQ moved to another level than rounding gives,
+    `hidden_error` the relative squared error of the states that the head reads (see `ranges.hidden_error`).
+    """
+
+    documents: int
+    tokens: int
+    sites: tuple[SiteReport, ...]
+    head_weights_changed: float
+    hidden_error: float
+
+
+def quantize(
+    model: Classifier, recipe: Recipe, calibration: Encoded, on_progress: Progress = lambda stage, share: None
+) -> tuple[Variant, PtqReport]:
+    """Return the quantized variant of a float model, and a report; the model is left as it was.
+
+    `calibration.labels` are not read. `on_progress(stage, share of the stage)` is called as work goes on.
+    """
+    twin = BrevitasTwin(model, recipe)
+    groups = [batch.to(model.head.weight.device) for batch in batches(calibration, BATCH_SIZE)]
+    seen = ranges.observe(_float_activations(twin), groups, partial(on_progress, "calibrate"))
+    chosen = {site: _range(recipe, seen[site]) for site in LSTM_SITES}
+    _set_ranges(twin, chosen)
+    sample = _fit_sample(calibration).to(model.head.weight.device)
+    target = ranges.reference_states(model, sample)
+    if recipe.ranges == "fitted":
+        _set_ranges(twin, ranges.fit(compile_variant(twin), seen, sample, target, partial(on_progress, "fit")))
+    _set_ranges(twin, _head_ranges(twin, recipe, seen["state_input"]))
+    rounded = compile_variant(twin)
+    if recipe.head == "gpfq":
+        _refine_head(twin, engine.from_float(model), rounded, groups, partial(on_progress, "gpfq"))
+    variant = compile_variant(twin)
+    changed = float((variant.head.levels != rounded.head.levels).float().mean())
+    error = ranges.hidden_error(engine.prepare(variant), sample, target)
+    return variant, PtqReport(len(calibration), int(calibration.lengths.sum()), _sites(variant, seen), changed, error)
+
+
+def second_moments(
+    quantized: Variant, reference: Variant, groups: Sequence[Batch], on_batch: Callable[[float], None]
+) -> tuple[Tensor, Tensor]:
+    """Return H = E[x~ x~^T] and G = E[x~ x^T] of the head's inputs, (D, D), D = H or H + L.
+
+    x~ is the quantized model's input, x the float model's own. A generative head is fed every class's label
+    with every state; as inputs are [h; l], its moments follow from those of states and labels alone.
+    """
+    pair = [engine.prepare(variant) for variant in (quantized, reference)]
+    size = quantized.recurrent.levels.shape[1]
+    states_h, states_g = torch.zeros(2, size, size, dtype=torch.float64)
+    sums, count = torch.zeros(2, size, dtype=torch.float64), 0
+    for done, batch in enumerate(groups, 1):
+        ours, theirs = (_head_states(prepared, batch) for prepared in pair)
+        states_h += (ours.T @ ours).double().cpu()
+        states_g += (ours.T @ theirs).double().cpu()
+        sums += torch.stack([ours.sum(0), theirs.sum(0)]).double().cpu()
+        count += len(ours)
+        on_batch(done / len(groups))
+    if quantized.label is None:
+        return states_h / count, states_g / count
+    our_labels, their_labels = _head_labels(quantized), _head_labels(reference)
+    our_mean, their_mean = sums / count
+    h = _joined(states_h / count, our_mean, our_mean, our_labels, our_labels)
+    return h, _joined(states_g / count, our_mean, their_mean, our_labels, their_labels)
+
+
+def _joined(states: Tensor, mean_a: Tensor, mean_b: Tensor, labels_a: Tensor, labels_b: Tensor) -> Tensor:
+    """E[[h_a; l_a] [h_b; l_b]^T] where every state meets every label: (H + L, H + L)."""
+    top = torch.cat([states, torch.outer(mean_a, labels_b.mean(0))], dim=1)
+    bottom = torch.cat([torch.outer(labels_a.mean(0), mean_b), labels_a.T @ labels_b / len(labels_a)], dim=1)
+    return torch.cat([top, bottom])
+
+
+def _head_labels(variant: Variant) -> Tensor:
+    labels = engine.head_inputs(variant, variant.bias)[1]
+    assert labels is not None
+    return labels.double().cpu()
+
+
+def _head_states(prepared: engine.Prepared, batch: Batch) -> Tensor:
+    states = ranges.head_states(prepared.variant, engine.run_lstm(prepared, batch), batch)
+    return engine.head_inputs(prepared.variant, states)[0]
+
+
+@torch.no_grad()
+def _refine_head(
+    twin: BrevitasTwin, reference: Variant, rounded: Variant, groups: Sequence[Batch], on_batch: Callable[[float], None]
+) -> None:
+    """Run Brevitas's GPFQ update (paper, section 4.2.3) on the head, with exact moments of all inputs."""
+    refiner = GPFQ(twin.head, "head", act_order=False, len_parallel_layers=1, create_weight_orig=True)
+    h, g = second_moments(rounded, reference, groups, on_batch)
+    refiner.H, refiner.G = h.float()[None], g.float()[None]
+    refiner.single_layer_update()
+    del twin.head.weight_orig
+
+
+def _float_activations(twin: BrevitasTwin) -> Variant:
+    return replace(compile_variant(twin), sites={}, state_input=None, label_input=None)
+
+
+def _range(recipe: Recipe, seen: Magnitudes) -> float:
+    return seen.largest if recipe.ranges == "minmax" else seen.percentile(recipe.percentile)
+
+
+def _head_ranges(twin: BrevitasTwin, recipe: Recipe, states: Magnitudes) -> dict[str, float]:
+    """Ranges of the head's inputs; with one scale for both, the larger of the two."""
+    found = {"state_input": _range(recipe, states)}
+    if twin.generative:
+        labels = Magnitudes()
+        labels.add(_float_activations(twin).label.value)  # type: ignore[union-attr]
+        found["label_input"] = _range(recipe, labels)
+    if recipe.head_scales == "one":
+        return dict.fromkeys(found, max(found.values()))
+    return found
+
+
+def _set_ranges(twin: BrevitasTwin, chosen: dict[str, float]) -> None:
+    for site, largest in chosen.items():
+        twin.set_range(site, max(largest, torch.finfo(torch.float32).tiny))
+
+
+def _fit_sample(calibration: Encoded) -> Batch:
+    order = numpy_generator(0, "fit sample").permutation(len(calibration))
+    return make_batch(calibration, order[:FIT_DOCUMENTS])
+
+
+def _sites(variant: Variant, seen: dict[str, Magnitudes]) -> tuple[SiteReport, ...]:
+    heads = {"state_input": variant.state_input, "label_input": variant.label_input}
+    used = {**variant.sites, **{site: quantizer for site, quantizer in heads.items() if quantizer}}
+    return tuple(_site(site, quantizer, seen.get(site)) for site, quantizer in used.items())
+
+
+def _site(site: str, quantizer: Quantizer, seen: Magnitudes | None) -> SiteReport:
+    levels = quantizer.high - quantizer.low + 1
+    return SiteReport(site, levels, quantizer.scale, quantizer.largest, seen.largest if seen else float("nan"))
