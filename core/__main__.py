@@ -255,10 +255,12 @@ class _Bars:
 
     def __init__(self) -> None:
         self.bar: tqdm | None = None
+        self.name = ""
 
     def stage(self, name: str, done: float, total: float) -> None:
-        if self.bar is None or self.bar.desc.rstrip(": ") != name or done < self.bar.n:
+        if self.bar is None or self.name != name or done < self.bar.n:
             self.close()
+            self.name = name
             self.bar = tqdm(desc=name, total=total, disable=None, leave=False, file=sys.stderr)
         self.bar.update(done - self.bar.n)
 

@@ -49,7 +49,8 @@ class BrevitasTwin(nn.Module):
             self.label_embedding = _embedding(model.label_embedding, width("label_weight"))
             self.label_input = QuantIdentity(_activation(width("head_input")))
         _load_strictly(self, model)
-        self.eval()
+        self.eval().to(model.head.weight.device)
+        compile_variant(self)  # Brevitas fixes the scale of a weight when it first quantizes it
 
     def hidden(self, ids: Tensor) -> Tensor:
         """ids (B, T) -> hidden states (B, T, H)."""
@@ -74,7 +75,8 @@ class BrevitasTwin(nn.Module):
             logits = self.head(self.state_input(pool(hidden, batch, self.spec.pooling)))
             return -torch.log_softmax(logits, dim=-1), None
         states, targets, rows = next_tokens(hidden, batch)
-        labels = self.label_input(self.label_embedding(torch.arange(self.label_embedding.num_embeddings)))
+        classes = torch.arange(self.label_embedding.num_embeddings, device=states.device)
+        labels = self.label_input(self.label_embedding(classes))
         tokens = torch.stack([self._token_losses(self.state_input(states), label, targets) for label in labels], 1)
         return tokens.new_zeros(len(batch.ids), len(labels)).index_add_(0, rows, tokens), tokens
 
@@ -168,7 +170,7 @@ def _matrix(layers: list[Any]) -> Matrix:
 
 def _levels(layer: Any) -> tuple[Tensor, Tensor]:
     if not layer.weight_quant.is_quant_enabled:
-        return layer.weight.detach().clone(), torch.ones(1)
+        return layer.weight.detach().clone(), torch.ones(1, device=layer.weight.device)
     quantized = layer.weight_quant(layer.weight)
     levels, scale = torch.round(quantized.value / quantized.scale), quantized.scale.detach().reshape(1)
     if not torch.equal(levels * scale, quantized.value):

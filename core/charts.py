@@ -178,11 +178,11 @@ def histogram_figure(
 
 
 def ks_table(rows: Sequence[tuple[str, KsResult]]) -> "pd.DataFrame":
-    """Return Site, D, n, p, a row for each (site, result); n is the smaller of the two samples."""
+    """Return Site, D, n, p in words, a row for each (site, result); n is the smaller of the two samples."""
     import pandas as pd
 
     _require(rows, "Kolmogorov-Smirnov results")
-    values = [(site, ks.statistic, min(ks.n, ks.m), ks.pvalue) for site, ks in rows]
+    values = [(site, round(ks.statistic, 3), min(ks.n, ks.m), p_value(ks.pvalue)) for site, ks in rows]
     return pd.DataFrame(values, columns=["Site", "D", "n", "p"])
 
 

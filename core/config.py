@@ -246,6 +246,11 @@ class EvaluationSpec(Spec):
     documents: str | None = None
 
 
+def derived_key(*specs: Spec) -> str:
+    """Return 16 hex digits naming several specs together, in their order."""
+    return hashlib.sha256("".join(spec.fingerprint() for spec in specs).encode()).hexdigest()[:16]
+
+
 LARGE_CORPORA = ("ag-news", "dbpedia-14", "20newsgroups")
 
 
@@ -254,13 +259,16 @@ def default_run(corpus: CorpusSpec, kind: ModelKind, seed: int = 0, **changes: A
 
     Rare words go below 2 occurrences, 5 in large corpora. A generative model's cost is the softmax over the
     vocabulary for every token: bfloat16 autocast halves it on the CPU and changed neither loss nor accuracy.
-    A discriminative model is cheap but overfits, so it has dropout and more patience.
+    A discriminative model is cheap but overfits, so it has more dropout and patience.
     """
     tokens = TokenSpec(min_frequency=5 if corpus.name in LARGE_CORPORA else 2)
-    model, train = {
-        "generative": (ModelSpec(kind="generative"), {"precision": "bfloat16", "max_epochs": 15, "patience": 2}),
-        "discriminative": (ModelSpec(kind="discriminative", dropout=0.5), {"max_epochs": 40, "patience": 6}),
-    }[kind]
-    return ModelRun(
-        corpus=corpus, tokens=tokens, model=model, train=TrainSpec.model_validate(train | {"seed": seed} | changes)
-    )
+    train: dict[str, Any]
+    if kind == "generative":
+        model = ModelSpec(kind=kind, dropout=0.2)
+        train = {"precision": "bfloat16", "max_epochs": 12, "patience": 2}
+    elif kind == "discriminative":
+        model, train = ModelSpec(kind=kind, dropout=0.5), {"max_epochs": 40, "patience": 6}
+    else:
+        raise InputError(f"model {kind!r} is not known; choose one of: {', '.join(MODEL_KINDS)}")
+    settings = TrainSpec.model_validate({**train, "seed": seed, **changes})
+    return ModelRun(corpus=corpus, tokens=tokens, model=model, train=settings)

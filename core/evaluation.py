@@ -117,14 +117,15 @@ def summary(evaluation: Evaluation, class_names: tuple[str, ...]) -> dict:
 def loss_densities(evaluation: Evaluation, reference: np.ndarray | None) -> dict:
     """Return the densities of token losses on LOSS_GRID, and of their differences from `reference` (M,).
 
-    {} for a discriminative model; "difference" is left out without a reference or if all are equal.
+    {} for a discriminative model. Equal values have no density and are left out, as is "difference" without
+    a reference.
     """
     if evaluation.token_losses is None:
         return {}
-    found = {"token_losses": _density(evaluation.token_losses, LOSS_GRID)}
-    if reference is not None and np.ptp(change := evaluation.token_losses - reference) > 0:
-        found["difference"] = _density(change, DIFFERENCE_GRID)
-    return found
+    samples = {"token_losses": (evaluation.token_losses, LOSS_GRID)}
+    if reference is not None:
+        samples["difference"] = (evaluation.token_losses - reference, DIFFERENCE_GRID)
+    return {name: _density(values, grid) for name, (values, grid) in samples.items() if np.ptp(values) > 0}
 
 
 def compare_activations(variant: Variant, reference: Variant, documents: Encoded) -> dict:

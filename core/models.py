@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, dropout
 from core.config import ModelSpec
 from core.tokens import PAD, Batch
 
-CHUNK_ELEMENTS = 1 << 22
+CHUNK_ELEMENTS = 1 << 20
 FAINT = 1e-25  # far above float32's smallest, so that what underflowed on the way to a larger sum is nothing
 
 
@@ -102,10 +102,11 @@ def token_losses(hidden: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, t
     class_logits = labels @ label_weight.T + bias  # (C, V)
     class_max = class_logits.max(dim=1, keepdim=True).values  # (C, 1)
     class_exp = (class_logits - class_max).exp_().T.contiguous()  # (V, C)
-    rows = max(1, CHUNK_ELEMENTS // len(weight))
+    rows = max(1, min(len(hidden), CHUNK_ELEMENTS // len(weight)))
+    buffer = hidden.new_empty(rows, len(weight))
     losses = []
     for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
-        logits = states @ state_weight.T  # (M', V)
+        logits = torch.mm(states, state_weight.T, out=buffer[: len(states)])  # (M', V)
         top = logits.max(dim=1, keepdim=True).values  # (M', 1)
         target_logit = logits.gather(1, wanted[:, None]) + class_logits.T[wanted]  # (M', C)
         total = logits.sub_(top).exp_() @ class_exp  # (M', C)

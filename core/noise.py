@@ -1,6 +1,6 @@
 """Character substitution (paper, section 4.3.3), seeded per document and nested across levels.
 
-"grain prices fell", level 0.1  ->  "grain pricesqfell", level 0.2  ->  "gr-in pricesqfell"
+"grain prices fell", level 0.05  ->  "grain pricesqfell", level 0.1  ->  "gr-in pricesqfell"
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ def corrupt(texts: Sequence[str], spec: NoiseSpec, characters: str) -> Noisy:
         codes = _codes(text)
         hits, drawn = _draw(len(codes), spec, document, replacements)
         noisy.append(_text(np.where(hits, drawn, codes)))
-        changed += np.count_nonzero(hits & (drawn != codes))
+        changed += int(np.count_nonzero(hits & (drawn != codes)))
     return Noisy(noisy, changed / max(sum(map(len, texts)), 1))
 
 

@@ -28,6 +28,7 @@ from core.config import (
     TokenSpec,
     VariantSpec,
     default_run,
+    derived_key,
 )
 from core.corpora import Corpus, Documents
 from core.engine import Variant
@@ -189,6 +190,12 @@ def find(spec: EvaluationSpec) -> Row | None:
     return found | {"source": "store"} if found else None
 
 
+def trained(run: ModelRun) -> bool:
+    """Say whether the store has the weights of a run."""
+    run = run.model_copy(update={"corpus": resolve_corpus(run.corpus)})
+    return Store().find_model_card(run.fingerprint()) is not None
+
+
 def compare(a: EvaluationSpec, b: EvaluationSpec) -> Row:
     """Return how b differs from a on the same documents: flips, exact McNemar, bootstrap interval, KL(a || b).
 
@@ -276,7 +283,7 @@ def _outcome(spec: EvaluationSpec) -> dict[str, np.ndarray]:
 def _brevitas_scorer(run: ModelRun, progress: Progress) -> evaluation.Scorer:
     from core.brevitas_models import BrevitasTwin
 
-    twin = BrevitasTwin(build_model(run, progress), None)
+    twin = BrevitasTwin(build_model(run, progress), None).requires_grad_(False)
     return lambda batch: (twin.hidden(batch.ids), *twin.class_losses(batch))
 
 
@@ -303,8 +310,15 @@ def _load(spec: CorpusSpec, cache: Path, stamp: object) -> Corpus:
 
 
 @lru_cache(maxsize=2)
-def _encode(corpus: CorpusSpec, spec: TokenSpec, cache: Path) -> EncodedCorpus:
-    return tokens.encode_corpus(load(corpus), spec)
+def _encode(spec: CorpusSpec, token_spec: TokenSpec, cache: Path) -> EncodedCorpus:
+    corpus, store, key = load(spec), Store(), derived_key(spec, token_spec)
+    if found := store.load_tensors("tokens", key):
+        return tokens.from_tensors(corpus, *found)
+    data = tokens.encode_corpus(corpus, token_spec)
+    arrays, words = tokens.to_tensors(data)
+    meta = {"spec": [spec.model_dump(mode="json"), token_spec.model_dump(mode="json")], "versions": runtime.versions()}
+    store.save_tensors("tokens", key, arrays, meta | words)
+    return data
 
 
 @lru_cache(maxsize=2)

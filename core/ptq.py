@@ -24,6 +24,7 @@ from core.tokens import Batch, Encoded, batches, make_batch
 
 BATCH_SIZE = 256
 FIT_DOCUMENTS = 128
+HEAD_SITES = ("state_input", "label_input")
 Progress = Callable[[str, float], None]
 
 
@@ -69,7 +70,7 @@ def quantize(
     target = ranges.reference_states(model, sample)
     if recipe.ranges == "fitted":
         _set_ranges(twin, ranges.fit(compile_variant(twin), seen, sample, target, partial(on_progress, "fit")))
-    _set_ranges(twin, _head_ranges(twin, recipe, seen["state_input"]))
+    _set_ranges(twin, _head_ranges(recipe, seen))
     rounded = compile_variant(twin)
     if recipe.head == "gpfq":
         _refine_head(twin, engine.from_float(model), rounded, groups, partial(on_progress, "gpfq"))
@@ -129,9 +130,10 @@ def _refine_head(
     twin: BrevitasTwin, reference: Variant, rounded: Variant, groups: Sequence[Batch], on_batch: Callable[[float], None]
 ) -> None:
     """Run Brevitas's GPFQ update (paper, section 4.2.3) on the head, with exact moments of all inputs."""
-    refiner = GPFQ(twin.head, "head", act_order=False, len_parallel_layers=1, create_weight_orig=True)
+    device = twin.head.weight.device
+    refiner = GPFQ(twin.head, "head", False, len_parallel_layers=1, create_weight_orig=True, device=device)
     h, g = second_moments(rounded, reference, groups, on_batch)
-    refiner.H, refiner.G = h.float()[None], g.float()[None]
+    refiner.H, refiner.G = h.float()[None].to(device), g.float()[None].to(device)
     refiner.single_layer_update()
     del twin.head.weight_orig
 
@@ -144,21 +146,15 @@ def _range(recipe: Recipe, seen: Magnitudes) -> float:
     return seen.largest if recipe.ranges == "minmax" else seen.percentile(recipe.percentile)
 
 
-def _head_ranges(twin: BrevitasTwin, recipe: Recipe, states: Magnitudes) -> dict[str, float]:
+def _head_ranges(recipe: Recipe, seen: dict[str, Magnitudes]) -> dict[str, float]:
     """Ranges of the head's inputs; with one scale for both, the larger of the two."""
-    found = {"state_input": _range(recipe, states)}
-    if twin.generative:
-        labels = Magnitudes()
-        labels.add(_float_activations(twin).label.value)  # type: ignore[union-attr]
-        found["label_input"] = _range(recipe, labels)
-    if recipe.head_scales == "one":
-        return dict.fromkeys(found, max(found.values()))
-    return found
+    found: dict[str, float] = {site: _range(recipe, seen[site]) for site in HEAD_SITES if site in seen}
+    return dict.fromkeys(found, max(found.values())) if recipe.head_scales == "one" else found
 
 
 def _set_ranges(twin: BrevitasTwin, chosen: dict[str, float]) -> None:
     for site, largest in chosen.items():
-        twin.set_range(site, max(largest, torch.finfo(torch.float32).tiny))
+        twin.set_range(site, max(largest, ranges.TINY))
 
 
 def _fit_sample(calibration: Encoded) -> Batch:
@@ -169,9 +165,9 @@ def _fit_sample(calibration: Encoded) -> Batch:
 def _sites(variant: Variant, seen: dict[str, Magnitudes]) -> tuple[SiteReport, ...]:
     heads = {"state_input": variant.state_input, "label_input": variant.label_input}
     used = {**variant.sites, **{site: quantizer for site, quantizer in heads.items() if quantizer}}
-    return tuple(_site(site, quantizer, seen.get(site)) for site, quantizer in used.items())
+    return tuple(_site(site, quantizer, seen[site]) for site, quantizer in used.items())
 
 
-def _site(site: str, quantizer: Quantizer, seen: Magnitudes | None) -> SiteReport:
+def _site(site: str, quantizer: Quantizer, seen: Magnitudes) -> SiteReport:
     levels = quantizer.high - quantizer.low + 1
-    return SiteReport(site, levels, quantizer.scale, quantizer.largest, seen.largest if seen else float("nan"))
+    return SiteReport(site, levels, quantizer.scale, quantizer.largest, seen.largest)

@@ -22,6 +22,7 @@ CELL_FACTORS = tuple(2 ** (-step / 2) for step in range(15))
 FIT_SWEEPS = 3
 RANGE_SHARES = torch.logspace(-2, 0, 60)
 MANTISSA_BITS = 12
+TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass
@@ -59,11 +60,14 @@ class Magnitudes:
 
 
 def observe(variant: Variant, groups: Sequence[Batch], on_batch: Callable[[float], None]) -> dict[str, Magnitudes]:
-    """Return the magnitudes at every LSTM site, and at `state_input`, of real tokens only.
+    """Return the magnitudes at every LSTM site and at the head's inputs, of real tokens only.
 
     `on_batch` gets the share of documents done.
     """
     seen = {site: Magnitudes() for site in (*LSTM_SITES, "state_input")}
+    if variant.label:
+        seen["label_input"] = Magnitudes()
+        seen["label_input"].add(variant.label.value)
     prepared = engine.prepare(variant)
     for done, batch in enumerate(groups, 1):
         parts: dict[str, list[Tensor]] = {site: [] for site in LSTM_SITES}
@@ -85,7 +89,7 @@ def head_states(variant: Variant, hidden: Tensor, batch: Batch) -> Tensor:
 def hidden_error(prepared: Prepared, batch: Batch, target: Tensor) -> float:
     """Return the squared error of the states the head reads, relative to the mean square of `target`."""
     states = head_states(prepared.variant, engine.run_lstm(prepared, batch), batch)
-    return float((states - target).square().mean() / target.square().mean())
+    return float((states - target).square().mean() / target.square().mean().clamp_min(TINY))
 
 
 def fit(
@@ -99,13 +103,13 @@ def fit(
     changes nothing or FIT_SWEEPS are done.
     """
     for site in LSTM_SITES:
-        variant = _with_range(variant, site, seen[site].least_square_range(variant.sites[site]))
+        variant = _with_range(variant, site, max(seen[site].least_square_range(variant.sites[site]), TINY))
     search = _Search(engine.prepare(variant), batch, target)
     search.improve("cell_state", CELL_FACTORS)
     order = ("cell_state", "hidden_state", *(site for site in LSTM_SITES if not site.endswith("_state")))
     for sweep in range(FIT_SWEEPS):
         improved = [search.improve(site, FIT_FACTORS) for site in order]
-        on_site((sweep + 1) / FIT_SWEEPS)
+        on_site((sweep + 1) / FIT_SWEEPS if any(improved) else 1.0)
         if not any(improved):
             break
     return {site: quantizer.largest for site, quantizer in search.prepared.variant.sites.items()}

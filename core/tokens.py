@@ -143,6 +143,27 @@ def encode_corpus(corpus: Corpus, spec: TokenSpec) -> EncodedCorpus:
     return EncodedCorpus(corpus, vocabulary, train, validation, test)
 
 
+def to_tensors(data: EncodedCorpus) -> tuple[dict[str, torch.Tensor], dict]:
+    """Return the three encoded splits as named tensors, vocabulary and rates as JSON: the form that is stored."""
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    tensors = {
+        f"{split}.{name}": torch.from_numpy(getattr(encoded, name))
+        for split, encoded in splits.items()
+        for name in ("ids", "offsets", "labels")
+    }
+    rates = {split: [encoded.oov_rate, encoded.truncation_rate] for split, encoded in splits.items()}
+    return tensors, {"words": list(data.vocabulary.words), "rates": rates}
+
+
+def from_tensors(corpus: Corpus, tensors: dict[str, torch.Tensor], meta: dict) -> EncodedCorpus:
+    """Read `to_tensors` back."""
+    splits = []
+    for split in ("train", "validation", "test"):
+        ids, offsets, labels = (tensors[f"{split}.{name}"].numpy() for name in ("ids", "offsets", "labels"))
+        splits.append(Encoded(ids, offsets, labels, *meta["rates"][split]))
+    return EncodedCorpus(corpus, Vocabulary(tuple(meta["words"])), *splits)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Right-padded documents: ids (B, T) int64, lengths (B,) int64, labels (B,) int64, index (B,) int64.
@@ -194,7 +215,7 @@ def make_batch(encoded: Encoded, index: np.ndarray) -> Batch:
 
 
 _LOST_AMPERSAND = re.compile(r"(?<![&\w])&?(#\d{1,5}|quot|amp|lt|gt|nbsp|apos);")
-_TAG = re.compile(r"<\s*[/!]?[a-zA-Z][^<>]{0,200}>")
+_TAG = re.compile(r"<(?:\s?/?\s?[a-zA-Z]|!)[^<>]{0,200}>")
 _NOT_WORD = re.compile(r"[\W_]+")
 
 

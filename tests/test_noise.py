@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def changed(before: str, after: str) -> set[int]:
     return {position for position, (old, new) in enumerate(zip(before, after, strict=True)) if old != new}
 
 
-def corrupt(texts: list[str], level: float, seed: int = 0, characters: str = LETTERS) -> list[str]:
+def corrupt(texts: Sequence[str], level: float, seed: int = 0, characters: str = LETTERS) -> list[str]:
     return noise.corrupt(texts, NoiseSpec(level=level, seed=seed), characters).texts
 
 
@@ -117,14 +118,17 @@ def test_equal_texts_at_different_positions_are_hit_differently() -> None:
 
 def test_the_seed_decides_and_nothing_else() -> None:
     first = corrupt(TEXTS, 0.05, seed=1)
-    np.random.default_rng(0).random()
+    corrupt(TEXTS, 0.1, seed=7)
     assert corrupt(TEXTS, 0.05, seed=1) == first
     assert corrupt(tuple(TEXTS), 0.05, seed=1) == first
     assert corrupt(TEXTS, 0.05, seed=2) != first
 
 
 def test_stored_results_keep_their_noise() -> None:
-    assert corrupt(["grain prices fell again in Chicago today"] * 2, MAX_NOISE) == []
+    assert corrupt(["grain prices fell again in Chicago today"] * 2, MAX_NOISE) == [
+        "grain prihes fill again in Chicago .oday",
+        "grayn phices fell again in Chicawo tonay",
+    ]
 
 
 # Edges

@@ -25,17 +25,22 @@ ORDER = (
     "training",
     "calibration",
     "engine",
-    "brevitas_models",
     "ranges",
+    "brevitas_models",
     "ptq",
-    "evaluation",
     "stats",
+    "evaluation",
+    "artifacts",
+    "database",
     "store",
+    "results",
     "pipeline",
     "charts",
+    "views",
+    "guide",
     "__main__",
 )
-OPEN_TO_PAGES = {"pipeline", "charts", "config", "stats", "errors", "corpora"}
+OPEN_TO_PAGES = {"pipeline", "charts", "views", "guide", "config", "errors", "corpora"}
 CLOSED_TO_PAGES = {"numpy", "torch", "scipy"}
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 UNSAFE_CALLS = {"torch.load", "torch.save", "pandas.read_pickle", "pd.read_pickle"}

@@ -1,0 +1,217 @@
+"""The landing page: two dials, the generative and the discriminative classifier side by side."""
+
+from functools import partial
+
+import streamlit as st
+from pydantic import ValidationError
+from streamlit.delta_generator import DeltaGenerator
+
+from core import charts, corpora, pipeline, views
+from core.config import BIT_WIDTHS, FLOAT_BITS, HEAD_METHODS, MAX_NOISE, PRESETS, RANGES
+from core.errors import InputError
+
+CONFUSION_VIEWS: dict[str, charts.ConfusionMode] = {
+    "Counts": "counts",
+    "Share of true class": "row-normalised",
+    "Change from float": "difference",
+}
+STICKY = """<style>
+.st-key-dials {position: sticky; top: 3.75rem; z-index: 99; padding: 0.25rem 0 0.5rem;
+  background: var(--st-background-color, Canvas); border-bottom: 1px solid var(--st-border-color, #8884);}
+</style>"""
+
+
+def dials() -> views.Settings:
+    st.html(STICKY)
+    with st.sidebar:
+        st.subheader("What is compared")
+        names = list(dict.fromkeys([*views.known_corpora(), *corpora.REGISTERED]))
+        start = names.index(corpora.DEFAULT)
+        corpus = st.selectbox("Corpus", names, index=start, key="corpus", bind="query-params")
+        preset = st.selectbox(
+            "Preset",
+            PRESETS,
+            key="preset",
+            bind="query-params",
+            help="uniform: every weight and activation at the dial's bits. paper-code: the same, but the LSTM's own "
+            "activations stay at 8 bits, as in the paper's published code.",
+        )
+        ranges = st.selectbox(
+            "Activation ranges",
+            RANGES,
+            key="ranges",
+            bind="query-params",
+            help="fitted: chosen so that the LSTM's states stay close to float. percentile: the 99.99th percentile, "
+            "as in the paper. minmax: the largest value seen.",
+        )
+        calibration = st.selectbox(
+            "Calibration set",
+            ["conditional", "unconditional"],
+            key="calibration",
+            bind="query-params",
+            accept_new_options=True,
+            help="conditional: every class in equal shares. unconditional: drawn at random. Or type classes:a,b.",
+        )
+        head = st.selectbox(
+            "Output layer",
+            HEAD_METHODS,
+            key="head",
+            bind="query-params",
+            help="gpfq: weights adjusted on calibration text. round: each weight to its nearest level.",
+        )
+    with st.container(key="dials"):
+        left, right = st.columns(2, gap="large")
+        bits = left.select_slider(
+            "Bit-width (32 is float)", [FLOAT_BITS, *BIT_WIDTHS], value=4, key="bits", bind="query-params"
+        )
+        noise = right.slider(
+            "Input noise: characters replaced", 0.0, MAX_NOISE, 0.0, 0.01, "percent", key="noise", bind="query-params"
+        )
+    return views.Settings(corpus, bits, round(noise, 2), preset, head, ranges, calibration)
+
+
+def offer_to_compute(comparison: views.Comparison) -> None:
+    untrained = [side.model for side in comparison.sides if not side.trained]
+    if untrained:
+        commands = "\n".join(f"python -m core train {comparison.settings.corpus} --model {m}" for m in untrained)
+        st.info("There is no trained model for this corpus yet. Train it once, then reload this page:")
+        st.code(commands, language="bash")
+        return
+    st.info(f"{len(comparison.missing)} of these results are not in the store. Each takes 10 to 60 seconds here.")
+    if st.button("Compute them", type="primary", key="compute"):
+        bar = st.progress(0.0, "starting")
+        for spec in comparison.missing:
+            pipeline.evaluate(spec, pipeline.Progress(stage=partial(report, bar, spec.variant.run.model.kind)))
+        st.rerun()
+
+
+def report(bar: DeltaGenerator, model: str, name: str, done: float, total: float) -> None:
+    bar.progress(min(done / total, 1.0), f"{model}: {name}")
+
+
+def metric(side: views.Side) -> None:
+    row, _ = views.both(side)
+    interval = f"95 % interval {charts.percent(row['accuracy_low'])} to {charts.percent(row['accuracy_high'])}"
+    with st.container(key=f"accuracy-{side.model}"):
+        change = f"{charts.points(views.change_points(side))} from float"
+        st.metric(f"{side.model.capitalize()} accuracy", charts.percent(row["accuracy"]), change, delta_color="off")
+        st.caption(f"{interval}, n = {charts.count(row['n'])}")
+    if row["detail"]["dead_lstm"]:
+        st.warning(
+            "The LSTM is dead: its output is the same whatever it reads, so the answer comes from the output layer "
+            "alone. Try fitted ranges or more bits.",
+            icon=":material/warning:",
+        )
+
+
+def accuracy(shown: tuple[views.Side, ...]) -> None:
+    st.subheader("How much accuracy is lost?")
+    for column, side in zip(st.columns(len(shown)), shown, strict=True):
+        with column:
+            metric(side)
+    rows, chance = views.accuracy_rows(shown), views.both(shown[0])[0]["detail"]["majority_share"]
+    sentence = charts.describe_accuracy(rows, chance)
+    figure = charts.accuracy_figure(rows, chance, views.caption(views.both(shown[0])[0]))
+    st.plotly_chart(figure, key="accuracy", alt=sentence)
+    st.caption(sentence)
+
+
+def confusions(shown: tuple[views.Side, ...]) -> None:
+    st.subheader("Which class breaks first?")
+    view = st.segmented_control("View", CONFUSION_VIEWS, default="Counts", required=True, key="confusion")
+    mode = CONFUSION_VIEWS[view]
+    for column, side in zip(st.columns(len(shown)), shown, strict=True):
+        row, before = views.both(side)
+        names, now = row["detail"]["class_names"], row["detail"]["confusion"]
+        reference = before["detail"]["confusion"] if mode == "difference" else None
+        sentence = charts.describe_confusion(now, names, before["detail"]["confusion"])
+        with column:
+            st.markdown(f"**{side.model.capitalize()}**")
+            figure = charts.confusion_figure(now, names, mode, reference=reference, caption=views.caption(row))
+            st.plotly_chart(figure, key=f"confusion-{side.model}", alt=sentence)
+            st.caption(sentence)
+
+
+def predictions(shown: tuple[views.Side, ...]) -> None:
+    st.subheader("Do the predictions still spread over the classes?")
+    for column, side in zip(st.columns(len(shown)), shown, strict=True):
+        row, before = views.both(side)
+        truth = [sum(line) for line in row["detail"]["confusion"]]
+        counts = (before["detail"]["predicted"], row["detail"]["predicted"], truth)
+        sentence = charts.describe_histogram(*counts, row["detail"]["class_names"])
+        with column:
+            figure = charts.histogram_figure(
+                *counts, row["detail"]["class_names"], charts.MODEL_COLOURS[side.model], caption=views.caption(row)
+            )
+            st.plotly_chart(figure, key=f"histogram-{side.model}", alt=sentence)
+            st.caption(sentence)
+
+
+def distances(shown: tuple[views.Side, ...]) -> None:
+    st.subheader("How far did the values move?")
+    for column, side in zip(st.columns(len(shown)), shown, strict=True):
+        with column:
+            st.markdown(f"**{side.model.capitalize()}**")
+            if rows := views.ks_rows(side):
+                st.dataframe(charts.ks_table(rows), hide_index=True, key=f"ks-{side.model}")
+            else:
+                st.caption("The dial is at float: there is nothing to compare it with.")
+    st.caption(
+        "Kolmogorov-Smirnov D against float: the largest gap between the two distributions, 0 (the same) to 1. "
+        "With so many values p is always about 0, so read D."
+    )
+
+
+def losses(shown: tuple[views.Side, ...]) -> None:
+    side = next((side for side in shown if side.model == "generative"), None)
+    if side is None or not (curves := views.loss_curves(side)):
+        return
+    st.subheader("What does each token cost the generative model?")
+    text = views.caption(views.both(side)[0])
+    left, right = st.columns(2)
+    with left:
+        sentence = charts.describe_kde(curves)
+        st.plotly_chart(charts.kde_figure(curves, y_max=0.35, caption=text), key="losses", alt=sentence)
+        st.caption(sentence)
+    with right:
+        if difference := views.difference_curves(side):
+            sentence = charts.describe_kde(difference)
+            figure = charts.kde_figure(difference, x_range=(-5.0, 5.0), caption=text)
+            figure.update_xaxes(title="token loss minus float's (nats)")
+            st.plotly_chart(figure, key="differences", alt=sentence)
+            st.caption(sentence)
+
+
+def provenance(shown: tuple[views.Side, ...]) -> None:
+    st.subheader("How were these numbers made?")
+    if not st.toggle("Show configuration, seeds, calibration and versions", key="provenance"):
+        return
+    for column, side in zip(st.columns(len(shown)), shown, strict=True):
+        row, _ = views.both(side)
+        with column:
+            st.markdown(views.caption(row))
+            if composition := row["detail"]["calibration"].get("composition"):
+                note = row["detail"]["calibration"]["note"]
+                st.markdown("Calibration documents: " + ", ".join(f"{k} {v:,}" for k, v in composition.items()))
+                st.caption(note)
+                st.dataframe(views.site_table(row), hide_index=True)
+            st.json({"noise": row["detail"]["noise"], "versions": row["versions"], "spec": row["spec"]}, expanded=False)
+
+
+def show(comparison: views.Comparison) -> None:
+    if comparison.missing:
+        offer_to_compute(comparison)
+    shown = comparison.shown
+    if not shown:
+        st.stop()
+    for section in (accuracy, confusions, predictions, distances, losses, provenance):
+        section(shown)
+
+
+st.title("What do fewer bits do to a text classifier?")
+try:
+    show(views.compare(dials()))
+except ValidationError as error:
+    st.error("; ".join(fault["msg"] for fault in error.errors()), icon=":material/error:")
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

@@ -1,0 +1,15 @@
+"""What each quantity means, in plain words and as a formula."""
+
+import streamlit as st
+
+from core.guide import ENTRIES
+
+st.title("What the numbers mean")
+st.markdown("Every quantity of the Compare page, in plain words, then as it is computed.")
+for entry in ENTRIES:
+    st.subheader(entry.name, anchor=entry.anchor)
+    st.markdown(entry.words)
+    if entry.formula:
+        st.latex(entry.formula)
+    if entry.source:
+        st.caption(entry.source)
