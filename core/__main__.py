@@ -14,10 +14,11 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
-from core import corpora, pipeline, training
-from core.config import BIT_WIDTHS, FLOAT_BITS, CorpusSpec, HeadMethod, ModelKind, Preset, Ranges
+from core import corpora, pipeline, tables, training
+from core.config import BIT_WIDTHS, FLOAT_BITS, PRESETS, CorpusSpec, HeadMethod, ModelKind, Preset, Ranges
 from core.errors import InputError
 from core.store import Row, Store
 
@@ -73,10 +74,10 @@ def train(
     run = pipeline.resolve(spec).variant.run
     with _bars() as progress:
         pipeline.build_model(run, progress)
-    card = Store().find_model_card(run.fingerprint()) or {}
-    last = max((e for e in card["history"]["epochs"] if e["best"]), key=lambda e: e["epoch"])
-    text = f"{model} on {corpus}: validation loss {last['validation_loss']:.4f} after epoch {last['epoch'] + 1}"
-    _print(card, text, as_json)
+    card = Store().find_model_card(run.fingerprint()) or {"key": run.fingerprint(), "spec": run.model_dump(mode="json")}
+    best = [epoch for epoch in card.get("history", {"epochs": []})["epochs"] if epoch["best"]]
+    reached = (f"validation loss {e['validation_loss']:.4f} after epoch {e['epoch'] + 1}" for e in best[-1:])
+    _print(card, f"{model} on {corpus}: {next(reached, 'trained, but the store has lost its history')}", as_json)
 
 
 @app.command()
@@ -119,7 +120,7 @@ def evaluate(
     documents = corpora.read_test_file(test, pipeline.load(source).class_names) if test else None
     with _bars() as progress:
         row = pipeline.evaluate(spec, progress, documents)
-    _print(_public(row, seed), _line(row), as_json)
+    _print(_public(row, preset, seed), _line(row), as_json)
 
 
 @app.command()
@@ -190,7 +191,13 @@ def sweep(
         if not as_json:
             print(_line(rows[-1]), flush=True)
     if as_json:
-        print(json.dumps([_public(row) for row in rows]))
+        print(json.dumps([_public(row, row["preset"]) for row in rows]))
+
+
+@app.command()
+def table(corpus: CorpusName) -> None:
+    """Print the stored accuracies of a corpus as Markdown tables."""
+    print(tables.accuracy_table(corpus))
 
 
 @app.command(name="list")
@@ -224,21 +231,34 @@ def ship(corpus: CorpusName) -> None:
 def main(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
     try:
-        app(arguments or ["--help"], standalone_mode=False)
-    except typer.Abort:
-        return _fail("interrupted; what was finished is kept, the same command goes on from there", 130)
+        exit_code = app(arguments or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
         return _fail(error.format_message())
     except ValidationError as error:
-        return _fail("; ".join(f"{'.'.join(map(str, e['loc'])) or error.title}: {e['msg']}" for e in error.errors()))
+        return _fail("; ".join(map(_fault, error.errors())))
     except InputError as error:
         return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{error}; check the path and the disk, or set BITDIAL_CACHE to a folder that can be written")
+    if exit_code == _INTERRUPTED:
+        return _fail("interrupted; what was finished is kept, the same command goes on from there", exit_code)
     return 0
 
 
 def _fail(message: str, code: int = 2) -> int:
-    print("bitdial: " + " ".join(message.split()), file=sys.stderr)
+    print("bitdial: " + " ".join(message.replace(_PYDANTIC_PREFIX, "").split()), file=sys.stderr)
     return code
+
+
+_INTERRUPTED = 130  # what Typer returns after Ctrl-C
+_PYDANTIC_PREFIX = "Value error, "
+
+
+def _fault(error: ErrorDetails) -> str:
+    """Say what is wrong with one setting: our own words as they are, pydantic's after what was given."""
+    if error["type"] == "value_error":
+        return error["msg"]
+    return f"{'.'.join(map(str, error['loc']))}={error['input']!r}: {error['msg']}"
 
 
 def _corpus(name: str, text_column: str | None = None, label_column: str | None = None) -> CorpusSpec:
@@ -285,11 +305,16 @@ def _bars() -> Iterator[pipeline.Progress]:
         bars.close()
 
 
-def _public(row: Row, seed: int | None = None) -> Row:
-    """Return a row as one flat object, its evaluation's seed as `seed`."""
+def _public(row: Row, preset: str, seed: int | None = None) -> Row:
+    """Return a row as one flat object, its evaluation's seed as `seed`; a detail named as a column is NAME_detail.
+
+    At 8 bits both presets are one recipe and one row, which says the preset that was asked for.
+    """
     flat = {name: value for name, value in row.items() if name not in ("detail", "seed")}
+    detail = {f"{name}_detail" if name in row else name: value for name, value in row["detail"].items()}
     drawn = row["noise_seed"] if row["calibration_seed"] is None else row["calibration_seed"]
-    return flat | row["detail"] | {"seed": drawn if seed is None else seed, "model_seed": row["seed"]}
+    asked = {"preset": preset} if row["preset"] in PRESETS else {}
+    return flat | detail | asked | {"seed": drawn if seed is None else seed, "model_seed": row["seed"]}
 
 
 def _line(row: Row) -> str:

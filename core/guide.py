@@ -95,7 +95,8 @@ ENTRIES = (
         "Accuracy and its interval",
         "accuracy",
         "The share of test documents with the right answer. The 95 % interval (Wilson) says how far chance alone could "
-        "move it in a test set of this size: two accuracies inside each other's interval are hard to tell apart.",
+        "move it in a test set of this size: two accuracies inside each other's interval are hard to tell apart. The "
+        "change from float is in percentage points, on the same documents with the same noise.",
         r"\left(\hat p + \tfrac{z^2}{2n} \pm z \sqrt{\hat p (1 - \hat p) / n + z^2 / 4n^2}\right)"
         r"\Big/ \left(1 + \tfrac{z^2}{n}\right)",
     ),
@@ -115,14 +116,15 @@ ENTRIES = (
         "Prediction histogram",
         "histogram",
         "How often each class is the answer, in float and quantized, beside how often it is true. A model that breaks "
-        "often answers one class for everything.",
+        "often answers one class for everything. The dotted line is a uniform spread, every class equally often.",
     ),
     Entry(
         "Kolmogorov-Smirnov D",
         "ks",
         "The largest vertical gap between two cumulative distributions: 0 means the same, 1 means no overlap. It "
-        "compares the quantized model's weights or activations with float's. Rounding to few levels alone makes "
-        "steps, and so a gap.",
+        "compares the quantized model's weights or activations with float's, on the same documents. Rounding to few "
+        "levels alone makes steps, and so a gap. p is the probability of a gap this large if both were draws from one "
+        "distribution; n is the number of values.",
         r"D = \sup_x \lvert F_{\mathrm{float}}(x) - F_{\mathrm{quantized}}(x) \rvert",
         f"{PAPER}, section 6.1.1",
     ),
@@ -130,7 +132,8 @@ ENTRIES = (
         "Density of token losses",
         "kde",
         "A smoothed histogram: a small bell curve on every value, added up. Its width follows Silverman's rule. A "
-        "curve that moves right means that words got more surprising.",
+        "curve that moves right means that words got more surprising. The second chart takes each word's loss minus "
+        "float's: right of 0 the word costs more than it did.",
         r"\hat f(x) = \frac{1}{nh} \sum_i \varphi\!\left(\frac{x - x_i}{h}\right)",
         f"{PAPER}, section 6.1.3",
     ),
@@ -141,5 +144,14 @@ ENTRIES = (
         "reads. Accuracy can still look fair for a while, because a generative model also has the class's own word "
         "frequencies; the page then warns.",
         r"\frac{1}{H} \sum_j \mathrm{Var}(h_j) < 10^{-8}",
+    ),
+    Entry(
+        "How a number was made",
+        "provenance",
+        "The configuration and the seeds repeat a number exactly; the same versions of the libraries do so to the last "
+        "digit. For each activation site the page lists the levels, the scale, the range that they cover and the "
+        "largest value seen in calibration: what is seen beyond the range is cut off. The noise rates are what came "
+        "about: character_rate of characters replaced, oov_rate of words that the model does not know, "
+        "truncation_rate of documents cut to their first words, mean_length in words.",
     ),
 )

@@ -67,15 +67,16 @@ def specify(
     """Return the full specification of one result from the words a person uses.
 
     `seed` draws calibration documents and noise; `run` overrides how the model is trained (TrainSpec fields
-    and its own `seed`); `recipe` overrides Recipe fields (head, ranges, ...). bits=32 is float.
-    Raises ValueError (pydantic's for single values) with what is allowed.
+    and its own `seed`); `recipe` overrides Recipe fields (head, ranges, ...). bits=32 is float, for which what
+    quantizes is checked and left out. Raises ValueError (pydantic's for single values) with what is allowed.
     """
     corpus = corpus if isinstance(corpus, CorpusSpec) else CorpusSpec(name=corpus)
     trained = default_run(corpus, model, **(run or {}))
     parts: dict[str, Any] = {"run": trained, "graph": graph}
+    draws = CalibrationSpec.parse(calibration, seed=seed) if isinstance(calibration, str) else calibration
+    quantized = Recipe.preset(preset, 8 if bits == FLOAT_BITS else bits, **recipe)
     if bits != FLOAT_BITS:
-        draws = CalibrationSpec.parse(calibration, seed=seed) if isinstance(calibration, str) else calibration
-        parts |= {"recipe": Recipe.preset(preset, bits, **recipe), "calibration": draws}
+        parts |= {"recipe": quantized, "calibration": draws}
     return EvaluationSpec(
         variant=VariantSpec.model_validate(parts), noise=NoiseSpec(level=noise, seed=seed if noise else 0), limit=limit
     )
@@ -96,36 +97,37 @@ def encode(corpus: CorpusSpec, spec: TokenSpec) -> EncodedCorpus:
 def resolve_corpus(spec: CorpusSpec) -> CorpusSpec:
     """Return the spec with the content hash of what it names now.
 
-    Where the corpus cannot be had, the content that the store has results for stands in, so that results
-    can be looked up without it. Raises InputError if there is neither.
+    Where the corpus cannot be had, the content last trained on with these settings stands in, so that results
+    can be looked up without it. Raises InputError if there is neither, and for a file that cannot be used.
     """
     if spec.content:
         return spec
     try:
         return spec.model_copy(update={"content": load(spec).fingerprint})
     except InputError:
-        for card in Store().model_cards(corpus=spec.name):
-            return CorpusSpec.model_validate(card["spec"]["corpus"])
-        raise
+        cards = sorted(Store().model_cards(corpus=spec.name), key=lambda card: card["created"])
+        known = [CorpusSpec.model_validate(card["spec"]["corpus"]) for card in cards]
+        same = [corpus for corpus in known if corpus.model_copy(update={"content": ""}) == spec]
+        if Path(spec.name).is_file() or not same:
+            raise
+        return same[-1]
 
 
 def resolve(spec: EvaluationSpec) -> EvaluationSpec:
     """Return the spec with its corpus's content filled in; only such a spec has a stable fingerprint."""
-    run = spec.variant.run
-    run = run.model_copy(update={"corpus": resolve_corpus(run.corpus)})
-    return spec.model_copy(update={"variant": spec.variant.model_copy(update={"run": run})})
+    return spec.model_copy(update={"variant": _resolve_variant(spec.variant)})
 
 
 def build_model(run: ModelRun, progress: Progress = SILENT) -> Classifier:
     """Return the trained float model of a run: from the store, else trained (resuming) and saved."""
-    run, store = run.model_copy(update={"corpus": resolve_corpus(run.corpus)}), Store()
+    run, store = _resolve_run(run), Store()
     key = run.fingerprint()
     if found := store.load_tensors("weights", key):
         return _restore(run, *found)
     data = encode(run.corpus, run.tokens)
     start = time.perf_counter()
     trained = training.train(run, data, progress.epoch, partial(progress.stage, "train"), _Checkpoints(store, run))
-    history = [asdict(report) for report in trained.history]
+    history = [{n: v if np.isfinite(v) else None for n, v in asdict(report).items()} for report in trained.history]
     meta = _meta(run) | {"vocabulary_size": len(data.vocabulary), "classes": len(data.corpus.class_names)}
     store.save_tensors("weights", key, trained.model.state_dict(), meta)
     store.save_model_card(
@@ -134,7 +136,7 @@ def build_model(run: ModelRun, progress: Progress = SILENT) -> Classifier:
             "corpus": run.corpus.name,
             "model": run.model.kind,
             "seed": run.train.seed,
-            "n_train": run.train.limit or len(data.train),
+            "n_train": min(run.train.limit or len(data.train), len(data.train)),
             "seconds": time.perf_counter() - start,
             "spec": run.model_dump(mode="json"),
             "history": {"epochs": history, "corpus": data.corpus.source},
@@ -146,6 +148,7 @@ def build_model(run: ModelRun, progress: Progress = SILENT) -> Classifier:
 
 def build_variant(spec: VariantSpec, progress: Progress = SILENT) -> tuple[Variant, Row]:
     """Return the variant of a spec and what making it touched (see ptq.PtqReport): stored, else quantized."""
+    spec = _resolve_variant(spec)
     if spec.recipe is None or spec.calibration is None:
         return engine.from_float(build_model(spec.run, progress)), {}
     store, key = Store(), spec.fingerprint()
@@ -154,9 +157,9 @@ def build_variant(spec: VariantSpec, progress: Progress = SILENT) -> tuple[Varia
         return engine.to_device(engine.from_tensors(tensors, meta["variant"]), runtime.device()), meta["report"]
     from core import ptq  # Brevitas takes seconds to import, and stored variants do not need it
 
-    model, data = build_model(spec.run, progress), encode(spec.run.corpus, spec.run.tokens)
+    data = encode(spec.run.corpus, spec.run.tokens)
     drawn = calibration.choose(data.train.labels, data.corpus.class_names, spec.calibration)
-    chosen = data.train.select(drawn.index)
+    model, chosen = build_model(spec.run, progress), data.train.select(drawn.index)
     variant, report = ptq.quantize(model, spec.recipe, chosen, lambda stage, done: progress.stage(stage, done, 1.0))
     weights = evaluation.compare_weights(variant, engine.from_float(model))
     full = asdict(report) | {"composition": drawn.counts, "note": drawn.note, "ks_head_weights": weights}
@@ -169,13 +172,19 @@ def evaluate(spec: EvaluationSpec, progress: Progress = SILENT, documents: Docum
     """Return one result as a row of the store's `evaluations`, with `source` "store" or "computed".
 
     `documents` replaces the corpus's split by a labelled set of the user's, named by its content.
+    Raises InputError if it is empty, or needed and not given.
     """
     if documents is not None:
+        if not len(documents):
+            raise InputError("there is no document to evaluate; give one or more")
         spec = spec.model_copy(update={"documents": documents.fingerprint})
-    spec, store = resolve(spec), Store()
-    if found := store.find_result(spec.fingerprint()):
-        return found | {"source": "store"}
-    start = time.perf_counter()
+    return find(spec) or _compute(resolve(spec), progress, documents)
+
+
+def _compute(spec: EvaluationSpec, progress: Progress, documents: Documents | None) -> Row:
+    if documents is None and spec.documents is not None:
+        raise InputError("this result is about a file of labelled documents; give the file again")
+    store, start = Store(), time.perf_counter()
     outcome, detail = _measure(spec, progress, documents)
     runtime.synchronize()
     names = encode(spec.variant.run.corpus, spec.variant.run.tokens).corpus.class_names
@@ -192,8 +201,7 @@ def find(spec: EvaluationSpec) -> Row | None:
 
 def trained(run: ModelRun) -> bool:
     """Say whether the store has the weights of a run."""
-    run = run.model_copy(update={"corpus": resolve_corpus(run.corpus)})
-    return Store().find_model_card(run.fingerprint()) is not None
+    return Store().find_model_card(_resolve_run(run).fingerprint()) is not None
 
 
 def compare(a: EvaluationSpec, b: EvaluationSpec) -> Row:
@@ -201,8 +209,9 @@ def compare(a: EvaluationSpec, b: EvaluationSpec) -> Row:
 
     Both are evaluated if the store lacks them. Raises InputError if they are not about the same documents.
     """
-    first, second = (_outcome(spec) for spec in (a, b))
-    if not np.array_equal(first["labels"], second["labels"]):
+    first, second = (_arrays(results.load_outcome, spec) for spec in (a, b))
+    about = [(spec.variant.run.corpus.content, spec.split, spec.documents) for spec in (resolve(a), resolve(b))]
+    if about[0] != about[1] or not np.array_equal(first["labels"], second["labels"]):
         raise InputError("the two results are on different documents; compare results of one corpus, split and limit")
     right = [outcome["predictions"] == outcome["labels"] for outcome in (first, second)]
     return {
@@ -215,7 +224,7 @@ def compare(a: EvaluationSpec, b: EvaluationSpec) -> Row:
 
 def predict(texts: Iterable[str], spec: VariantSpec, progress: Progress = SILENT) -> list[Row]:
     """Return for each text its label, the probability of every class, and the share of unknown words."""
-    spec = resolve(EvaluationSpec(variant=spec)).variant
+    spec = _resolve_variant(spec)
     variant, _ = build_variant(spec, progress)
     data = encode(spec.run.corpus, spec.run.tokens)
     rows = []
@@ -227,6 +236,14 @@ def predict(texts: Iterable[str], spec: VariantSpec, progress: Progress = SILENT
         probabilities = {name: float(share) for name, share in zip(names, shares, strict=True)}
         rows.append({"label": names[outcome.predictions[0]], "probabilities": probabilities, "oov": encoded.oov_rate})
     return rows
+
+
+def _resolve_run(run: ModelRun) -> ModelRun:
+    return run.model_copy(update={"corpus": resolve_corpus(run.corpus)})
+
+
+def _resolve_variant(spec: VariantSpec) -> VariantSpec:
+    return spec.model_copy(update={"run": _resolve_run(spec.run)})
 
 
 def _measure(spec: EvaluationSpec, progress: Progress, documents: Documents | None) -> tuple[Evaluation, Row]:
@@ -241,7 +258,9 @@ def _measure(spec: EvaluationSpec, progress: Progress, documents: Documents | No
     if spec.variant.recipe is None:
         return outcome, detail | {"densities": evaluation.loss_densities(outcome, None), "ks": {}}
     reference = engine.from_float(build_model(run, progress))
-    losses = _float_token_losses(spec, documents) if outcome.token_losses is not None else None
+    plain = spec.model_copy(update={"variant": VariantSpec(run=run)})
+    generative = outcome.token_losses is not None
+    losses = _arrays(results.load_token_losses, plain, documents) if generative else None
     activations = evaluation.compare_activations(variant, reference, encoded)
     ks = {"head weights": report["ks_head_weights"], **activations}
     return outcome, detail | {"densities": evaluation.loss_densities(outcome, losses), "ks": ks}
@@ -249,9 +268,7 @@ def _measure(spec: EvaluationSpec, progress: Progress, documents: Documents | No
 
 def _encoded_documents(spec: EvaluationSpec, data: EncodedCorpus, documents: Documents | None) -> tuple[Encoded, Row]:
     """Return the documents of a spec, corrupted and cut as it says, and the rates that came about."""
-    if documents is None and spec.documents is not None:
-        raise InputError("this result is about a file of labelled documents; give the file again")
-    chosen = documents or getattr(data.corpus, spec.split)
+    chosen = getattr(data.corpus, spec.split) if documents is None else documents
     if spec.limit:
         chosen = chosen.subset(np.arange(min(spec.limit, len(chosen))))
     noisy = noise.corrupt(chosen.texts, spec.noise, _alphabet(data.corpus))
@@ -260,23 +277,12 @@ def _encoded_documents(spec: EvaluationSpec, data: EncodedCorpus, documents: Doc
     return encoded, rates | {"truncation_rate": encoded.truncation_rate, "mean_length": encoded.mean_length}
 
 
-def _float_token_losses(spec: EvaluationSpec, documents: Documents | None) -> np.ndarray:
-    """Return the float model's token losses on the documents of a quantized spec, evaluating it if needed."""
-    plain = spec.model_copy(update={"variant": VariantSpec(run=spec.variant.run)})
-    evaluate(plain, documents=documents)
-    losses = results.load_token_losses(Store(), plain.fingerprint())
-    if losses is None:
-        outcome, _ = _measure(plain, SILENT, documents)
-        assert outcome.token_losses is not None
-        return outcome.token_losses
-    return losses
-
-
-def _outcome(spec: EvaluationSpec) -> dict[str, np.ndarray]:
-    row = evaluate(spec)
-    found = results.load_outcome(Store(), row["key"])
-    if found is None:
-        raise InputError(f"the arrays of result {row['key']} are missing; run `clean` and evaluate it again")
+def _arrays(load: Callable[[Store, str], Any], spec: EvaluationSpec, documents: Documents | None = None) -> Any:
+    """Return what `load` finds of a result, which is evaluated if the store lacks it or its arrays."""
+    key = evaluate(spec, documents=documents)["key"]
+    if (found := load(Store(), key)) is None:
+        _compute(resolve(spec), SILENT, documents)
+        found = load(Store(), key)
     return found
 
 
@@ -312,6 +318,8 @@ def _load(spec: CorpusSpec, cache: Path, stamp: object) -> Corpus:
 @lru_cache(maxsize=2)
 def _encode(spec: CorpusSpec, token_spec: TokenSpec, cache: Path) -> EncodedCorpus:
     corpus, store, key = load(spec), Store(), derived_key(spec, token_spec)
+    if corpus.fingerprint != spec.content:
+        raise InputError(f"corpus {spec.name!r} has changed since it was specified; specify it again")
     if found := store.load_tensors("tokens", key):
         return tokens.from_tensors(corpus, *found)
     data = tokens.encode_corpus(corpus, token_spec)

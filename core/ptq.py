@@ -131,7 +131,8 @@ def _refine_head(
 ) -> None:
     """Run Brevitas's GPFQ update (paper, section 4.2.3) on the head, with exact moments of all inputs."""
     device = twin.head.weight.device
-    refiner = GPFQ(twin.head, "head", False, len_parallel_layers=1, create_weight_orig=True, device=device)
+    settings = {"act_order": False, "len_parallel_layers": 1, "create_weight_orig": True, "device": device}
+    refiner = GPFQ(twin.head, "head", **settings)
     h, g = second_moments(rounded, reference, groups, on_batch)
     refiner.H, refiner.G = h.float()[None].to(device), g.float()[None].to(device)
     refiner.single_layer_update()

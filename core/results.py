@@ -67,9 +67,16 @@ def save(store: Store, spec: EvaluationSpec, outcome: Evaluation, row: Row) -> N
 
 
 def load_outcome(store: Store, key: str) -> dict[str, np.ndarray] | None:
-    """Return a result's predictions (N,), labels (N,) and log_probabilities (N, C), or None."""
+    """Return a result's predictions (N,), labels (N,) and log_probabilities (N, C), or None.
+
+    Half precision rounds each log-probability by 2**-11 of itself at most; rows are made to sum to 1 again.
+    """
     found = store.load_tensors("evaluations", key)
-    return {name: tensor.numpy() for name, tensor in found[0].items()} if found else None
+    if not found:
+        return None
+    tensors, _ = found
+    logs = torch.log_softmax(tensors["log_probabilities"].double(), dim=1)
+    return {name: tensor.numpy() for name, tensor in (tensors | {"log_probabilities": logs}).items()}
 
 
 def load_token_losses(store: Store, key: str) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from core.config import ModelRun, TrainSpec
 from core.errors import InputError
 from core.models import Classifier
 from core.seeding import derive, numpy_generator
-from core.tokens import Encoded, EncodedCorpus, batches
+from core.tokens import Batch, Encoded, EncodedCorpus, batches
 
 EVALUATION_BATCH = 256
 
@@ -122,7 +122,7 @@ class _Fit:
         seconds = time.perf_counter() - start
         self.history.append(EpochReport(epoch, total / count, validation, best, seconds))
 
-    def _step(self, batch) -> tuple[float, int]:  # type: ignore[no-untyped-def]
+    def _step(self, batch: Batch) -> tuple[float, int]:
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             loss, items = self.model.loss(batch)

@@ -1,13 +1,16 @@
 """What a page shows, read from the store: settings in, chart inputs out. Computes no results."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from core import charts, pipeline
+from core import calibration, charts, pipeline
 from core.charts import AccuracyRow, DensityCurve
 from core.config import FLOAT_BITS, MODEL_KINDS, EvaluationSpec, ModelKind
+from core.errors import InputError
 from core.stats import Kde, KsResult
 from core.store import Row, Store
 
@@ -27,10 +30,13 @@ class Settings:
     calibration: str
 
     def spec(self, model: ModelKind, bits: int | None = None) -> EvaluationSpec:
-        """Return the specification of one model at these settings. Raises InputError, pydantic's ValueError."""
+        """Return the specification of one model at these settings. Raises InputError."""
         width = self.bits if bits is None else bits
         recipe = {"head": self.head, "ranges": self.ranges, "calibration": self.calibration}
-        return pipeline.specify(self.corpus, model, width, self.preset, noise=self.noise, **recipe)  # type: ignore[arg-type]
+        try:
+            return pipeline.specify(self.corpus, model, width, self.preset, noise=self.noise, **recipe)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise InputError("; ".join(map(_fault, error.errors()))) from error
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,12 @@ class Comparison:
     def shown(self) -> tuple[Side, ...]:
         return tuple(side for side in self.sides if side.complete)
 
+    @property
+    def computable(self) -> tuple[EvaluationSpec, ...]:
+        """What is missing of the models that are trained."""
+        trained = [side.model for side in self.sides if side.trained]
+        return tuple(spec for spec in self.missing if spec.variant.run.model.kind in trained)
+
 
 def compare(settings: Settings) -> Comparison:
     """Look up both models at `settings` and in float. Raises InputError for settings that name nothing."""
@@ -67,8 +79,19 @@ def compare(settings: Settings) -> Comparison:
         specs = [settings.spec(model), settings.spec(model, FLOAT_BITS)]
         row, reference = (pipeline.find(spec) for spec in specs)
         missing += [spec for spec, found in zip(specs, (row, reference), strict=True) if found is None]
+        _check_classes(specs[0], reference)
         sides.append(Side(model, row, reference, pipeline.trained(specs[0].variant.run)))
     return Comparison(settings, tuple(sides), tuple({spec.fingerprint(): spec for spec in missing}.values()))
+
+
+def refused(asked: Mapping[str, str], settings: Settings) -> list[str]:
+    """Say which settings of an address (name to text) are not those in use, a sentence for each."""
+    used = {name: value for name, value in asdict(settings).items() if name in asked}
+    return [
+        f"{name}={asked[name]} in the address is no choice of this page; {name}={value} is shown. Choose another here."
+        for name, value in used.items()
+        if not _says(asked[name], value)
+    ]
 
 
 def accuracy_rows(sides: Sequence[Side]) -> list[AccuracyRow]:
@@ -130,8 +153,12 @@ def caption(row: Row) -> str:
     else:
         made = f"{row['preset']} {row['bits']} bits, {row['ranges']} ranges, head {row['head']}, {row['calibration']}"
         made += f" calibration (seed {row['calibration_seed']})"
-    noise = f"noise {row['noise']:g} (seed {row['noise_seed']})" if row["noise"] else "no noise"
-    return f"{row['corpus']}, {row['model']}, {made}, {noise}, weights seed {row['seed']}, n = {row['n']:,}"
+    return f"{row['corpus']}, {row['model']}, {made}, {_noise(row)}, weights seed {row['seed']}, n = {row['n']:,}"
+
+
+def shared_caption(row: Row) -> str:
+    """The part of the configuration that both models have in common, in float too."""
+    return f"{row['corpus']}, {_noise(row)}, weights seed {row['seed']}"
 
 
 def site_table(row: Row) -> list[Row]:
@@ -144,6 +171,32 @@ def site_table(row: Row) -> list[Row]:
 def known_corpora() -> list[str]:
     """Names of the corpora that the store has trained models for."""
     return sorted({card["corpus"] for card in Store().model_cards()})
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    """Write one of pydantic's faults with its place and what was given; our own messages say that already."""
+    text = error["msg"]
+    own = text.removeprefix("Value error, ")
+    return own if own != text else f"{'.'.join(map(str, error['loc']))}: {text}, not {error['input']!r}"
+
+
+def _check_classes(spec: EvaluationSpec, reference: Row | None) -> None:
+    """Raise InputError if a calibration names a class that the corpus does not have, or one twice."""
+    draws = spec.variant.calibration
+    if draws and (draws.classes or draws.mix):
+        names = reference["detail"]["class_names"] if reference else pipeline.load(spec.variant.run.corpus).class_names
+        calibration.choose(np.arange(len(names)), names, draws.model_copy(update={"fraction": 1.0}))
+
+
+def _says(text: str, value: object) -> bool:
+    try:
+        return type(value)(text) == value  # type: ignore[call-arg]
+    except ValueError:
+        return False
+
+
+def _noise(row: Row) -> str:
+    return f"noise {row['noise']:g} (seed {row['noise_seed']})" if row["noise"] else "no noise"
 
 
 def _kde(found: Row) -> Kde:

@@ -1,9 +1,9 @@
 """The landing page: two dials, the generative and the discriminative classifier side by side."""
 
 from functools import partial
+from shlex import quote
 
 import streamlit as st
-from pydantic import ValidationError
 from streamlit.delta_generator import DeltaGenerator
 
 from core import charts, corpora, pipeline, views
@@ -15,14 +15,20 @@ CONFUSION_VIEWS: dict[str, charts.ConfusionMode] = {
     "Share of true class": "row-normalised",
     "Change from float": "difference",
 }
+# The wrapper sticks, below Streamlit's header: inside it the dials would have no room to move. On a narrow screen
+# the dials stay side by side, so that figures keep most of it.
 STICKY = """<style>
-.st-key-dials {position: sticky; top: 3.75rem; z-index: 99; padding: 0.25rem 0 0.5rem;
-  background: var(--st-background-color, Canvas); border-bottom: 1px solid var(--st-border-color, #8884);}
+[data-testid="stLayoutWrapper"]:has(> .st-key-dials) {position: sticky; top: 3.75rem; z-index: 99;}
+.st-key-dials {padding: 0.5rem 0; background: light-dark(LIGHT, DARK); border-bottom: 1px solid #8884;}
+.st-key-dials [data-testid="stHorizontalBlock"] {flex-wrap: nowrap; gap: clamp(1.5rem, 5vw, 4rem);}
+.st-key-dials [data-testid="stColumn"] {min-width: 0;}
 </style>"""
 
 
 def dials() -> views.Settings:
-    st.html(STICKY)
+    asked = {} if "bits" in st.session_state else st.query_params.to_dict()
+    light, dark = (st.get_option(f"theme.{name}.backgroundColor") for name in ("light", "dark"))
+    st.html(STICKY.replace("LIGHT", light).replace("DARK", dark))
     with st.sidebar:
         st.subheader("What is compared")
         names = list(dict.fromkeys([*views.known_corpora(), *corpora.REGISTERED]))
@@ -60,27 +66,30 @@ def dials() -> views.Settings:
             help="gpfq: weights adjusted on calibration text. round: each weight to its nearest level.",
         )
     with st.container(key="dials"):
-        left, right = st.columns(2, gap="large")
+        left, right = st.columns(2, vertical_alignment="bottom")
         bits = left.select_slider(
             "Bit-width (32 is float)", [FLOAT_BITS, *BIT_WIDTHS], value=4, key="bits", bind="query-params"
         )
         noise = right.slider(
             "Input noise: characters replaced", 0.0, MAX_NOISE, 0.0, 0.01, "percent", key="noise", bind="query-params"
         )
-    return views.Settings(corpus, bits, round(noise, 2), preset, head, ranges, calibration)
+    settings = views.Settings(corpus, bits, round(noise, 2), preset, head, ranges, calibration)
+    for sentence in views.refused(asked, settings):
+        st.error(sentence, icon=":material/error:")
+    return settings
 
 
 def offer_to_compute(comparison: views.Comparison) -> None:
-    untrained = [side.model for side in comparison.sides if not side.trained]
-    if untrained:
-        commands = "\n".join(f"python -m core train {comparison.settings.corpus} --model {m}" for m in untrained)
-        st.info("There is no trained model for this corpus yet. Train it once, then reload this page:")
-        st.code(commands, language="bash")
+    if untrained := [side.model for side in comparison.sides if not side.trained]:
+        corpus, kinds = quote(comparison.settings.corpus), " and no ".join(untrained)
+        st.info(f"There is no {kinds} model of this corpus yet. Train it once, then reload this page:")
+        st.code("\n".join(f"python -m core train {corpus} --model {model}" for model in untrained), language="bash")
+    if not (missing := comparison.computable):
         return
-    st.info(f"{len(comparison.missing)} of these results are not in the store. Each takes 10 to 60 seconds here.")
+    st.info(f"{len(missing)} of these results are not in the store. Each takes 10 to 60 seconds here.")
     if st.button("Compute them", type="primary", key="compute"):
         bar = st.progress(0.0, "starting")
-        for spec in comparison.missing:
+        for spec in missing:
             pipeline.evaluate(spec, pipeline.Progress(stage=partial(report, bar, spec.variant.run.model.kind)))
         st.rerun()
 
@@ -94,7 +103,8 @@ def metric(side: views.Side) -> None:
     interval = f"95 % interval {charts.percent(row['accuracy_low'])} to {charts.percent(row['accuracy_high'])}"
     with st.container(key=f"accuracy-{side.model}"):
         change = f"{charts.points(views.change_points(side))} from float"
-        st.metric(f"{side.model.capitalize()} accuracy", charts.percent(row["accuracy"]), change, delta_color="off")
+        label, value = f"{side.model.capitalize()} accuracy", charts.percent(row["accuracy"])
+        st.metric(label, value, change, delta_color="off", delta_arrow="off")
         st.caption(f"{interval}, n = {charts.count(row['n'])}")
     if row["detail"]["dead_lstm"]:
         st.warning(
@@ -111,7 +121,7 @@ def accuracy(shown: tuple[views.Side, ...]) -> None:
             metric(side)
     rows, chance = views.accuracy_rows(shown), views.both(shown[0])[0]["detail"]["majority_share"]
     sentence = charts.describe_accuracy(rows, chance)
-    figure = charts.accuracy_figure(rows, chance, views.caption(views.both(shown[0])[0]))
+    figure = charts.accuracy_figure(rows, chance, views.shared_caption(views.both(shown[0])[0]))
     st.plotly_chart(figure, key="accuracy", alt=sentence)
     st.caption(sentence)
 
@@ -158,7 +168,7 @@ def distances(shown: tuple[views.Side, ...]) -> None:
                 st.caption("The dial is at float: there is nothing to compare it with.")
     st.caption(
         "Kolmogorov-Smirnov D against float: the largest gap between the two distributions, 0 (the same) to 1. "
-        "With so many values p is always about 0, so read D."
+        "Where n is large, p is near 0 for the smallest difference: read D."
     )
 
 
@@ -177,7 +187,7 @@ def losses(shown: tuple[views.Side, ...]) -> None:
         if difference := views.difference_curves(side):
             sentence = charts.describe_kde(difference)
             figure = charts.kde_figure(difference, x_range=(-5.0, 5.0), caption=text)
-            figure.update_xaxes(title="token loss minus float's (nats)")
+            figure.update_layout(showlegend=False).update_xaxes(title="token loss minus float's (nats)")
             st.plotly_chart(figure, key="differences", alt=sentence)
             st.caption(sentence)
 
@@ -211,7 +221,5 @@ def show(comparison: views.Comparison) -> None:
 st.title("What do fewer bits do to a text classifier?")
 try:
     show(views.compare(dials()))
-except ValidationError as error:
-    st.error("; ".join(fault["msg"] for fault in error.errors()), icon=":material/error:")
 except InputError as error:
     st.error(str(error), icon=":material/error:")

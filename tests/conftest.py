@@ -9,8 +9,8 @@ from browser import FLAGS, MISSING, ROOT, complaints, find_chromium, serve
 from hypothesis import settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
-# Two threads at most, before torch is imported: the test models are too small to gain from more.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+# One thread, before torch is imported: the test models are too small to gain from more, and idle threads spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Optional corpora beside the checkout; the tests that need one are skipped where it is not there.
 CORPORA = ROOT.parent / "shared" / "data"

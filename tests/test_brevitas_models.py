@@ -170,6 +170,13 @@ def test_a_parameter_that_brevitas_does_not_know_is_refused(kind: ModelKind) -> 
         BrevitasTwin(model, None)
 
 
+def test_a_missing_parameter_is_refused() -> None:
+    model = tiny("discriminative")
+    model.head.register_parameter("bias", None)
+    with pytest.raises(ValueError, match=r"missing \['head.bias'\], unexpected \[\]"):
+        BrevitasTwin(model, Recipe.preset("uniform", 4))
+
+
 @pytest.mark.parametrize("recipe", [None, Recipe.preset("uniform", 4)], ids=["float", "quantized"])
 @pytest.mark.parametrize(
     ("owner", "name", "lost"),

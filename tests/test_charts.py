@@ -324,7 +324,8 @@ def test_histograms_must_be_of_the_same_documents(quantized):
 
 def test_tables_hold_the_results():
     ks = charts.ks_table([("embedding", stats.KsResult(0.2, 50, 40, 0.5)), ("head", stats.KsResult(0.1, 9, 9, 1.0))])
-    assert ks.to_dict("list") == {"Site": ["embedding", "head"], "D": [0.2, 0.1], "n": [40, 9], "p": [0.5, 1.0]}
+    assert ks.to_numpy().tolist() == [["embedding", 0.2, 40, "p = 0.500"], ["head", 0.1, 9, "p = 1.000"]]
+    assert list(ks) == ["Site", "D", "n", "p"]
     report, before = map(stats.classification_report, (QUANTIZED_MATRIX, FLOAT_MATRIX))
     plain, compared = charts.per_class_table(NAMES, report), charts.per_class_table(NAMES, report, before)
     assert list(plain) == ["Class", "Documents", "Precision (%)", "Recall (%)", "F1 (%)"]

@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -13,18 +14,19 @@ from torch import Tensor
 
 from core import engine
 from core.brevitas_models import BrevitasTwin, compile_variant
-from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, ModelKind, Recipe
+from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, ModelKind, Preset, Recipe
 from core.engine import GATES, LSTM_SITES, Quantizer, Variant
 from core.tokens import PAD, Batch, make_batch
 
 DOCUMENTS = documents(12)
 BATCH = whole(DOCUMENTS)
 POOLINGS = ("last", "mean")
+Make = Callable[..., Variant]
 
 
 @cache
-def grid_variant(kind: ModelKind = "generative", bits: int = 4, preset: str = "uniform", **spec: object) -> Variant:
-    return compile_variant(grid_twin(kind, Recipe.preset(preset, bits), **spec))  # type: ignore[arg-type]
+def grid_variant(kind: ModelKind = "generative", bits: int = 4, preset: Preset = "uniform", **spec: object) -> Variant:
+    return compile_variant(grid_twin(kind, Recipe.preset(preset, bits), **spec))
 
 
 @cache
@@ -140,7 +142,7 @@ def test_a_quantizer_of_a_range_is_the_one_brevitas_makes(bits: int) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("bits", BIT_WIDTHS)
-def test_the_lstm_equals_a_plain_loop_bit_for_bit(bits: int, preset: str) -> None:
+def test_the_lstm_equals_a_plain_loop_bit_for_bit(bits: int, preset: Preset) -> None:
     variant = grid_variant(bits=bits, preset=preset)
     states = run(variant, BATCH)
     for row in range(6):
@@ -194,12 +196,10 @@ def test_what_is_observed_does_not_depend_on_the_padding() -> None:
     ids = torch.where(BATCH.mask, BATCH.ids, VOCABULARY - 1)
     assert not torch.equal(ids, BATCH.ids)
     assert PAD not in ids
-    found = []
-    for batch in (BATCH, replace(BATCH, ids=ids)):
-        parts: list[Tensor] = []
-        run(grid_variant(), batch, lambda site, values, parts=parts: parts.append(values))  # type: ignore[misc]
-        found.append(torch.cat(parts))
-    assert torch.equal(*found)
+    seen: tuple[list[Tensor], list[Tensor]] = ([], [])
+    run(grid_variant(), BATCH, lambda site, values: seen[0].append(values))
+    run(grid_variant(), replace(BATCH, ids=ids), lambda site, values: seen[1].append(values))
+    assert torch.equal(torch.cat(seen[0]), torch.cat(seen[1]))
 
 
 def test_observing_changes_no_state() -> None:
@@ -243,7 +243,7 @@ def slow_losses(variant: Variant, states: Tensor, ids: list[int]) -> tuple[Tenso
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 @pytest.mark.parametrize("make", [float_variant, grid_variant], ids=["float", "quantized"])
-def test_class_losses_equal_a_plain_loop(make, kind: ModelKind, pooling: str) -> None:  # type: ignore[no-untyped-def]
+def test_class_losses_equal_a_plain_loop(make: Make, kind: ModelKind, pooling: str) -> None:
     variant = make(kind, pooling=pooling)
     hidden = run(variant, BATCH)
     losses, tokens = engine.class_losses(variant, BATCH, hidden)
@@ -270,7 +270,7 @@ def test_head_logits_take_the_labels_in_turn(kind: ModelKind) -> None:
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 @pytest.mark.parametrize("make", [float_variant, grid_variant], ids=["float", "quantized"])
-def test_stored_then_loaded_equals_before(make, kind: ModelKind) -> None:  # type: ignore[no-untyped-def]
+def test_stored_then_loaded_equals_before(make: Make, kind: ModelKind) -> None:
     variant = make(kind)
     tensors, meta = engine.to_tensors(variant)
     stored, text = safetensors.torch.save(tensors), json.dumps(meta)
@@ -286,7 +286,7 @@ def test_stored_then_loaded_equals_before(make, kind: ModelKind) -> None:  # typ
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 @pytest.mark.parametrize("make", [float_variant, grid_variant], ids=["float", "quantized"])
-def test_a_variant_knows_its_classes_and_what_is_quantized(make, kind: ModelKind) -> None:  # type: ignore[no-untyped-def]
+def test_a_variant_knows_its_classes_and_what_is_quantized(make: Make, kind: ModelKind) -> None:
     variant = make(kind)
     weights = [getattr(variant, name) for name in engine.MATRICES if getattr(variant, name)]
     assert variant.classes == CLASSES

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def _several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "BATCH_SIZE", 7)
 
 
-def float_evaluation(kind: ModelKind, encoded: Encoded = DOCUMENTS, **spec: object) -> Evaluation:
+def float_evaluation(kind: ModelKind, encoded: Encoded = DOCUMENTS, **spec: Any) -> Evaluation:
     return evaluation.evaluate(engine.from_float(tiny(kind, **spec)), encoded)
 
 
@@ -53,7 +54,7 @@ def slow_losses(model: Classifier, batch: Batch) -> tuple[Tensor, Tensor | None]
     return tokens.sum(0), tokens
 
 
-def check_against_single_documents(
+def assert_equal_to_single_documents(
     found: Evaluation, single: Callable[[Batch], tuple[Tensor, Tensor | None]], encoded: Encoded = DOCUMENTS
 ) -> None:
     results = [single(batch) for batch in one_by_one(encoded)]
@@ -76,7 +77,7 @@ def check_against_single_documents(
 )
 def test_a_float_model_scores_as_one_document_at_a_time(kind: ModelKind, pooling: str) -> None:
     model = tiny(kind, pooling=pooling)
-    check_against_single_documents(float_evaluation(kind, pooling=pooling), lambda batch: slow_losses(model, batch))
+    assert_equal_to_single_documents(float_evaluation(kind, pooling=pooling), lambda batch: slow_losses(model, batch))
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
@@ -88,7 +89,7 @@ def test_a_quantized_model_scores_as_its_brevitas_graph_one_document_at_a_time(k
         losses, tokens = twin.class_losses(batch)
         return losses[0], tokens
 
-    check_against_single_documents(evaluation.evaluate(compile_variant(twin), DOCUMENTS), single)
+    assert_equal_to_single_documents(evaluation.evaluate(compile_variant(twin), DOCUMENTS), single)
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
@@ -246,7 +247,10 @@ def test_loss_densities_hold_all_token_losses() -> None:
     assert reference.token_losses is not None
     densities = evaluation.loss_densities(found, reference.token_losses)
     change = found.token_losses - reference.token_losses
-    for name, grid, values in (("token_losses", LOSS_GRID, found.token_losses), ("difference", DIFFERENCE_GRID, change)):
+    for name, grid, values in (
+        ("token_losses", LOSS_GRID, found.token_losses),
+        ("difference", DIFFERENCE_GRID, change),
+    ):
         assert mass(densities[name], grid) == pytest.approx(1, abs=0.01)
         facts = {"n": values.size, "median": float(np.median(values)), "maximum": float(values.max())}
         assert {fact: densities[name][fact] for fact in facts} == pytest.approx(facts)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core import engine, ptq, ranges
 from core.brevitas_models import BrevitasTwin, compile_variant
-from core.config import MODEL_KINDS, PRESETS, RANGES, HeadMethod, ModelKind, Ranges, Recipe
+from core.config import MODEL_KINDS, PRESETS, RANGES, HeadMethod, ModelKind, Preset, Ranges, Recipe
 from core.engine import LSTM_SITES, Variant
 from core.models import Classifier
 from core.ptq import PtqReport
@@ -128,8 +128,8 @@ def test_other_documents_give_other_ranges(kind: ModelKind) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("kind", MODEL_KINDS)
-def test_round_is_plain_rounding_of_every_weight(kind: ModelKind, preset: str) -> None:
-    recipe = Recipe.preset(preset, 4, head="round", ranges="percentile")  # type: ignore[arg-type]
+def test_round_is_plain_rounding_of_every_weight(kind: ModelKind, preset: Preset) -> None:
+    recipe = Recipe.preset(preset, 4, head="round", ranges="percentile")
     variant, report = ptq.quantize(tiny(kind), recipe, DOCUMENTS)
     plain = compile_variant(BrevitasTwin(tiny(kind), recipe))
     expected = torch.round(tiny(kind).head.weight / variant.head.scale).clamp(-7, 7)

@@ -128,8 +128,10 @@ def test_the_least_square_range_is_found_by_brute_force_too(quantizer: Quantizer
     values = torch.from_numpy(np.abs(np.random.default_rng(1).standard_t(tail, size=3000)).astype(np.float32))
     found = magnitudes(values.numpy()).least_square_range(quantizer)
     tries = float(values.max()) * np.geomspace(0.01, 1, 800)
-    best = min(square_error(values, quantizer, float(size)) for size in tries)
+    same_tries = float(values.max()) * ranges.RANGE_SHARES.numpy()
+    best, best_of_same = (min(square_error(values, quantizer, float(s)) for s in one) for one in (tries, same_tries))
     assert square_error(values, quantizer, found) <= 1.05 * best
+    assert square_error(values, quantizer, found) <= 1.001 * best_of_same
     assert found <= float(values.max()) * (1 + 1e-6)
 
 

@@ -83,8 +83,14 @@ def test_two_bits_are_custom_and_no_recipe_is_float() -> None:
 
 # The row
 
-FLOAT_COLUMNS = {"bits": 32, "head": None, "ranges": None, "calibration": None, "calibration_seed": None}
-ROWS = {
+FLOAT_COLUMNS: dict[str, Any] = {
+    "bits": 32,
+    "head": None,
+    "ranges": None,
+    "calibration": None,
+    "calibration_seed": None,
+}
+ROWS: dict[str, tuple[EvaluationSpec, dict[str, Any]]] = {
     "float": (spec_of(), FLOAT_COLUMNS | {"preset": "float", "split": "test", "test_limit": None, "noise": 0.0}),
     "brevitas": (spec_of(variant={"graph": "brevitas"}), FLOAT_COLUMNS | {"preset": "float-in-brevitas"}),
     "quantized": (
@@ -105,7 +111,7 @@ ROWS = {
 def test_a_row_says_what_was_evaluated(name: str) -> None:
     spec, expected = ROWS[name]
     row = results.make_row(spec, outcome_of(), NAMES, DETAIL)
-    common = {"key": spec.fingerprint(), "corpus": "made up", "model": "generative", "seed": 7, "n": 20}
+    common: dict[str, Any] = {"key": spec.fingerprint(), "corpus": "made up", "model": "generative", "seed": 7, "n": 20}
     assert {column: row[column] for column in (common | expected)} == common | expected
     assert EvaluationSpec.model_validate(row["spec"]) == spec
 
@@ -207,10 +213,12 @@ def test_a_crash_while_saving_leaves_no_row(step: str, monkeypatch: pytest.Monke
     def stop(store: Store, row: object) -> None:
         raise CrashError
 
-    monkeypatch.setattr(Store, "save_tensors", stop_at)
-    if step == "row":
-        monkeypatch.setattr(Store, "save_result", stop)
-    with pytest.raises(CrashError):
-        saved(spec_of(), outcome_of())
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "save_tensors", stop_at)
+        if step == "row":
+            patch.setattr(Store, "save_result", stop)
+        with pytest.raises(CrashError):
+            saved(spec_of(), outcome_of())
     assert Store().results() == []
+    row = saved(spec_of(), outcome_of())
+    assert [found["key"] for found in Store().results()] == [row["key"]]

@@ -38,6 +38,7 @@ ORDER = (
     "charts",
     "views",
     "guide",
+    "tables",
     "__main__",
 )
 OPEN_TO_PAGES = {"pipeline", "charts", "views", "guide", "config", "errors", "corpora"}

@@ -1,12 +1,17 @@
 """A small labelled file and quick settings, for the tests of everything between a text and its result."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+from core import evaluation, pipeline, ptq, tokens, training
+from core.config import EvaluationSpec, ModelKind
 
 CLASSES = ("grain", "metal", "money")
 WORDS = {
@@ -50,3 +55,31 @@ def workplace(folder: Path) -> Iterator[Path]:
         patch.setenv("BITDIAL_CACHE", str(folder / "cache"))
         patch.setenv("BITDIAL_DEVICE", "cpu")
         yield write_corpus(folder / "news.csv")
+
+
+def specify(corpus: str | Path, model: ModelKind = "discriminative", bits: int = 32, **settings: Any) -> EvaluationSpec:
+    return pipeline.specify(str(corpus), model, bits, **{"run": RUN, **QUICK, **settings})
+
+
+def computations(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count from now on how often each computation is started."""
+    counts: Counter[str] = Counter()
+
+    def count(module: Any, name: str) -> None:
+        original = getattr(module, name)
+
+        def counted(*positional: Any, **named: Any) -> Any:
+            counts[name] += 1
+            return original(*positional, **named)
+
+        monkeypatch.setattr(module, name, counted)
+
+    for module, name in ((training, "train"), (ptq, "quantize"), (evaluation, "evaluate"), (tokens, "encode_corpus")):
+        count(module, name)
+    return counts
+
+
+def forget_corpora() -> None:
+    """Do as a new process would: no corpus in memory."""
+    for cached in (pipeline._load, pipeline._encode, pipeline._alphabet):
+        cached.cache_clear()
