@@ -219,12 +219,17 @@ def clean(
 
 @app.command()
 def ship(corpus: CorpusName) -> None:
-    """Copy a corpus's weights and results into the part of the store that is committed."""
-    store, name = Store(), corpus
-    rows = store.results(corpus=name) + store.model_cards(corpus=name)
+    """Copy a corpus's weights and results into the part of the store that is committed.
+
+    Predictions are copied for results without noise; those with noise are rows alone, to keep it small.
+    """
+    store = Store()
+    rows, cards = store.results(corpus=corpus), store.model_cards(corpus=corpus)
     if not rows:
-        raise InputError(f"the store has no results for {name!r}; run sweep {name} first")
-    copied = store.ship({"weights", "evaluations", "models"}, {row["key"] for row in rows})
+        raise InputError(f"the store has no results for {corpus!r}; run sweep {corpus} first")
+    whole = {row["key"] for row in cards} | {row["key"] for row in rows if row["noise"] == 0}
+    copied = store.ship({"weights", "models", "evaluations"}, whole)
+    copied += store.ship({"evaluations"}, {row["key"] for row in rows} - whole, forms=["row"])
     print(f"{copied} entries shipped, {store.size_bytes()['shipped'] / 1e6:.1f} MB in all")
 
 

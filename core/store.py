@@ -38,6 +38,7 @@ from core.artifacts import (
 from core.database import EVALUATIONS, MODELS, TABLES, Database, Layer, build_database, condition
 from core.errors import InputError
 
+Form = Literal["tensors", "row"]
 LAYERS: tuple[Layer, ...] = ("local", "shipped")
 DATABASE = "results.sqlite"
 SUFFIX = ".safetensors"
@@ -53,7 +54,7 @@ class Entry:
 
     kind: str
     key: str
-    form: Literal["tensors", "row"]
+    form: Form
     layer: Layer
     bytes: int
     meta: Row
@@ -151,7 +152,12 @@ class Store:
             path.unlink(missing_ok=True)
         return before - _size(self.root)
 
-    def ship(self, kinds: Collection[str] | None = None, keys: Collection[str] | None = None) -> int:
+    def ship(
+        self,
+        kinds: Collection[str] | None = None,
+        keys: Collection[str] | None = None,
+        forms: Collection[Form] = ("tensors", "row"),
+    ) -> int:
         """Copy the local entries of these kinds and keys (None: all) to the shipped layer; return how many.
 
         The shipped database is written anew, compact and sorted by key: equal rows give an equal file.
@@ -164,7 +170,10 @@ class Store:
         chosen = [
             entry
             for entry in entries
-            if entry.layer == "local" and (kinds is None or entry.kind in kinds) and (keys is None or entry.key in keys)
+            if entry.layer == "local"
+            and entry.form in forms
+            and (kinds is None or entry.kind in kinds)
+            and (keys is None or entry.key in keys)
         ]
         names = {(entry.kind, entry.key) for entry in chosen if entry.form == "row"}
         if names:

@@ -191,10 +191,13 @@ def test_what_was_cleaned_is_computed_again(run: Run, own: str, monkeypatch: pyt
 
 def test_what_was_shipped_survives_cleaning(run: Run, own: str) -> None:
     command = ("evaluate", own, *DISCRIMINATIVE, "--json")
-    row = run(*command).json
-    assert run("ship", own).out.startswith("4 entries shipped, ")
+    row, noisy = run(*command).json, run(*command, "--noise", 0.1).json
+    assert run("ship", own).out.startswith("5 entries shipped, ")
     run("clean")
     assert run(*command).json == row | {"source": "store"}
+    assert run(*command, "--noise", 0.1).json == noisy | {"source": "store"}
+    kept = [Store().load_tensors("evaluations", one["key"]) for one in (row, noisy)]
+    assert [arrays is not None for arrays in kept] == [True, False]
 
 
 def test_training_is_not_lost_with_its_record(run: Run, own: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,6 +192,15 @@ def test_ship_copies_what_is_chosen_and_keeps_what_was_shipped(store: Store) -> 
         store.ship(keys=["00000000000000aa"])
 
 
+def test_ship_takes_rows_without_their_arrays(store: Store) -> None:
+    store.save_tensors("evaluations", KEY, tensors_of(), META)
+    store.save_result(result(KEY))
+    assert store.ship(forms=["row"]) == 1
+    store.clean()
+    assert store.find_result(KEY)
+    assert store.load_tensors("evaluations", KEY) is None
+
+
 def test_ship_leaves_out_a_file_that_is_damaged_inside(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     break_other_weights(store.save_tensors("weights", KEY, tensors_of(), META))
     assert store.ship() == 0
