@@ -205,6 +205,12 @@ def test_an_address_out_of_range_is_named_and_not_followed(place: Place, name: s
     assert messages(app.run()) == []
 
 
+def test_a_dial_turned_after_the_address_was_read_wins(place: Place) -> None:
+    app = open_app(place, bits="3").select_slider(key="bits").set_value(5).run()
+    assert messages(app) == []
+    assert widgets(app)["bits"] == 5
+
+
 def test_an_unknown_corpus_in_the_address_is_named(place: Place) -> None:
     (message,) = messages(open_app(place, corpus="nosuch"))
     assert message.startswith("corpus=nosuch in the address is no choice of this page; corpus=reuters-r8 is shown.")
