@@ -26,6 +26,7 @@ HEAD_METHODS: tuple[HeadMethod, ...] = ("gpfq", "round")
 BIT_WIDTHS = (8, 7, 6, 5, 4, 3)
 FLOAT_BITS = 32
 MAX_NOISE = 0.1
+NOISE_LEVELS = (0.0, 0.02, 0.05, 0.1)
 PAPER_PERCENTILE = 99.99
 
 

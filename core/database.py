@@ -174,12 +174,13 @@ def _engine(path: Path, layer: Layer) -> sql.Engine:
 def _connect(path: Path, layer: Layer) -> sqlite3.Connection:
     """Open a database that exists, a shipped one so that nothing beside it is written. Raises BrokenError."""
     mode = "mode=rw" if layer == "local" else "mode=ro&immutable=1"
+    uri = f"{path.resolve().as_uri()}?{mode}"
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", timeout=BUSY_TIMEOUT_S, uri=True)
+        connection = sqlite3.connect(uri, timeout=BUSY_TIMEOUT_S, uri=True)
     except sqlite3.OperationalError as error:
-        if path.exists():
-            raise
-        raise BrokenError("another process has moved it aside") from error
+        if not path.exists():
+            raise BrokenError("another process has moved it aside") from error
+        connection = sqlite3.connect(uri, timeout=BUSY_TIMEOUT_S, uri=True)  # it may have been rebuilt just now
     try:
         with _as_fault():
             version = connection.execute("PRAGMA user_version").fetchone()[0]

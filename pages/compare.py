@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core import charts, corpora, pipeline, views
-from core.config import BIT_WIDTHS, FLOAT_BITS, HEAD_METHODS, MAX_NOISE, PRESETS, RANGES
+from core.config import BIT_WIDTHS, FLOAT_BITS, HEAD_METHODS, NOISE_LEVELS, PRESETS, RANGES
 from core.errors import InputError
 
 CONFUSION_VIEWS: dict[str, charts.ConfusionMode] = {
@@ -70,10 +70,10 @@ def dials() -> views.Settings:
         bits = left.select_slider(
             "Bit-width (32 is float)", [FLOAT_BITS, *BIT_WIDTHS], value=4, key="bits", bind="query-params"
         )
-        noise = right.slider(
-            "Input noise: characters replaced", 0.0, MAX_NOISE, 0.0, 0.01, "percent", key="noise", bind="query-params"
+        noise = right.select_slider(
+            "Input noise: share of characters replaced", NOISE_LEVELS, key="noise", bind="query-params"
         )
-    settings = views.Settings(corpus, bits, round(noise, 2), preset, head, ranges, calibration)
+    settings = views.Settings(corpus, bits, noise, preset, head, ranges, calibration)
     for sentence in views.refused(asked, settings):
         st.error(sentence, icon=":material/error:")
     return settings

@@ -184,6 +184,23 @@ def test_four_processes_write_while_one_reads(store: Store) -> None:
     assert reader.exitcode == 0
 
 
+def test_a_database_that_appears_while_it_is_opened_is_used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.save_result(result())
+    path, connect = store.root / DATABASE, sqlite3.connect
+    aside = path.rename(path.with_suffix(".aside"))
+
+    def late(*args: object, **kwargs: object) -> sqlite3.Connection:
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        try:
+            return connect(*args, **kwargs)  # type: ignore[call-overload,no-any-return]
+        finally:
+            aside.rename(path)
+
+    monkeypatch.setattr(sqlite3, "connect", late)
+    with closing(core.database._connect(path, "local")) as connection:
+        assert connection.execute("SELECT key FROM evaluations").fetchall() == [(KEY,)]
+
+
 def test_a_database_that_another_process_has_rebuilt_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.root.mkdir()
     damage_garbage(store.root / DATABASE)

@@ -21,7 +21,7 @@ DEFAULTS = {"corpus": "reuters-r8", "bits": 4, "noise": 0.0, "preset": "uniform"
 DEFAULTS |= {"ranges": "fitted", "calibration": "conditional"}
 FIGURES = ("accuracy", *(f"{chart}-{model}" for chart in ("confusion", "histogram") for model in MODEL_KINDS))
 FIGURES = (*FIGURES, "losses", "differences")
-BITS, NOISE = "Bit-width (32 is float)", "Input noise: characters replaced"
+BITS, NOISE = "Bit-width (32 is float)", "Input noise: share of characters replaced"
 SCHEMES = ("conditional", "unconditional")
 LIMIT_MS = 30_000
 
@@ -135,7 +135,7 @@ def test_the_dials_change_the_figures_and_the_address_keeps_them(page: Page, add
     assert [key for key, found in numbers(page).items() if found == start_numbers[key]] == []
     press(page, BITS, "ArrowLeft", 3)
     expect_results(page, bits=6)
-    press(page, NOISE, "ArrowRight", 5)
+    press(page, NOISE, "ArrowRight", 2)
     expect_results(page, bits=6, noise=0.05)
     assert accuracies(page) != start
     assert [key for key, found in numbers(page).items() if found == start_numbers[key]] == []
@@ -147,7 +147,7 @@ def test_the_dials_change_the_figures_and_the_address_keeps_them(page: Page, add
         expect_results(other, bits=6, noise=0.05)
         assert accuracies(other) == accuracies(page)
         assert numbers(other) == numbers(page)
-        for name, words in ((BITS, "6"), (NOISE, "5%")):
+        for name, words in ((BITS, "6"), (NOISE, "0.05")):
             expect(dial(other, name)).to_have_attribute("aria-valuetext", words)
 
 

@@ -12,6 +12,7 @@ from core.errors import InputError
 
 def set_cuda(monkeypatch: pytest.MonkeyPatch, available: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(available))
 
 
 @pytest.mark.parametrize(("available", "expected"), [(True, "cuda"), (False, "cpu")])
