@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
-from core import corpora, pipeline, tables, training
+from core import corpora, live, pipeline, tables, training
 from core.config import BIT_WIDTHS, FLOAT_BITS, PRESETS, CorpusSpec, HeadMethod, ModelKind, Preset, Ranges
 from core.errors import InputError
+from core.residents import KEPT
 from core.store import Row, Store
 
 app = typer.Typer(
@@ -142,12 +143,13 @@ def predict(
     """Classify one text; with several --bits, JSON is a list."""
     if not text.strip():
         raise InputError("the text is empty; give at least one word")
-    run, rows = _run(model_seed, epochs, train_limit), []
+    run = _run(model_seed, epochs, train_limit)
     recipe: dict[str, Any] = {"head": head, "ranges": ranges, "calibration": calibration, "seed": seed}
     with _bars() as progress:
-        for width in bits or [FLOAT_BITS]:
-            spec = pipeline.specify(_corpus(corpus), model, width, preset, run=run, **recipe)
-            rows.append({"bits": width, **pipeline.predict([text], spec.variant, progress)[0]})
+        widths, source = bits or [FLOAT_BITS], _corpus(corpus)
+        specs = [pipeline.specify(source, model, width, preset, run=run, **recipe).variant for width in widths]
+        found = live.read(text, specs, progress)
+    rows = [{"bits": width, **row} for width, row in zip(widths, found, strict=True)]
     lines = (f"{r['bits']:2} bits: {r['label']} {100 * r['probabilities'][r['label']]:.1f} %" for r in rows)
     _print(rows if len(rows) > 1 else rows[0], "\n".join(lines), as_json)
 
@@ -184,12 +186,11 @@ def sweep(
     names = ("model", "preset", "head", "ranges", "calibration", "bits", "seed", "noise")
     cells: list[dict[str, Any]] = [dict(zip(names, cell, strict=True)) for cell in grid]
     specs = [pipeline.specify(source, run=run, limit=limit, **cell) for cell in cells]
-    unique = {spec.fingerprint(): spec for spec in specs}
-    rows = []
-    for spec in tqdm(list(unique.values()), desc="sweep", unit="cell", disable=None, file=sys.stderr):
-        rows.append(pipeline.evaluate(spec))
+    rows, total = [], len({spec.fingerprint() for spec in specs})
+    for row in tqdm(pipeline.evaluate_many(specs), "sweep", total, unit="cell", disable=None, file=sys.stderr):
+        rows.append(row)
         if not as_json:
-            print(_line(rows[-1]), flush=True)
+            print(_line(row), flush=True)
     if as_json:
         print(json.dumps([_public(row, row["preset"]) for row in rows]))
 
@@ -214,6 +215,7 @@ def clean(
     kind: Annotated[str | None, typer.Option(help="Only this kind, e.g. variants.")] = None,
 ) -> None:
     """Remove what runs added to the store; what is shipped stays."""
+    KEPT.clear()
     print(f"{Store().clean(kind) / 1e6:.1f} MB freed")
 
 

@@ -67,18 +67,27 @@ class BrevitasTwin(nn.Module):
         low, high = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         return Quantizer(float(scale.detach()), low, high)
 
+    def weight_quantizer(self, layer: Any) -> Quantizer:
+        """Return the quantizer of a layer's weight as Brevitas applies it: levels symmetric about 0."""
+        quantized = layer.weight_quant(layer.weight)
+        high = 2 ** (int(quantized.bit_width) - 1) - 1
+        return Quantizer(float(quantized.scale.detach()), -high, high)
+
     @torch.inference_mode()
-    def class_losses(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Return what `engine.class_losses` does, by Brevitas's own forward and a plain loop over classes."""
+    def score(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the states that the head reads, losses (B, C) and token losses (M, C) or None, in nats.
+
+        It is Brevitas's own forward, and a plain loop over classes.
+        """
         hidden = self.hidden(batch.ids)
         if not self.generative:
-            logits = self.head(self.state_input(pool(hidden, batch, self.spec.pooling)))
-            return -torch.log_softmax(logits, dim=-1), None
+            states = pool(hidden, batch, self.spec.pooling)
+            return states, -torch.log_softmax(self.head(self.state_input(states)), dim=-1), None
         states, targets, rows = next_tokens(hidden, batch)
         classes = torch.arange(self.label_embedding.num_embeddings, device=states.device)
         labels = self.label_input(self.label_embedding(classes))
         tokens = torch.stack([self._token_losses(self.state_input(states), label, targets) for label in labels], 1)
-        return tokens.new_zeros(len(batch.ids), len(labels)).index_add_(0, rows, tokens), tokens
+        return states, tokens.new_zeros(len(batch.ids), len(labels)).index_add_(0, rows, tokens), tokens
 
     def _token_losses(self, states: Tensor, label: Tensor, targets: Tensor) -> Tensor:
         logits = self.head(torch.cat([states, label.expand(len(states), -1)], dim=1))

@@ -2,20 +2,26 @@
 
 Every quantized signal is a level (an integer, kept in float32, where products and sums below 2**24 are
 exact) times a scale. Rounding is defined once, in `to_levels`: round half to even, then clamp, as Brevitas's
-IntQuant does. A site without a quantizer is float and passes through unchanged, so that one loop serves float
-models, calibration and quantized variants.
+IntQuant does. A site without a quantizer is float and passes through unchanged, so that one loop, `run_lstm`,
+serves float models, calibration and quantized variants. `head_states` takes the compiled loop of `kernels` where a
+variant is quantized at every site and on the CPU; both give the same bits.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from core.config import ModelSpec
-from core.models import Classifier, GenerativeLSTM, next_tokens, pool, token_losses
+from core.models import Classifier, GenerativeLSTM, pool, read_states
+from core.products import ZERO_POINT, integer_product, integers_are_exact
 from core.tokens import Batch
+
+FEW = 256  # documents; for fewer, one compiled loop is faster than a matrix product for every step
 
 GATES = ("input", "forget", "cell", "output")
 LSTM_SITES = (
@@ -51,6 +57,11 @@ class Quantizer:
 def to_levels(values: Tensor, quantizer: Quantizer) -> Tensor:
     """Return the integer levels of `values`, as floats: divide, round half to even, clamp."""
     return torch.round(values / quantizer.scale).clamp_(quantizer.low, quantizer.high)
+
+
+def grid_values(quantizer: Quantizer) -> Tensor:
+    """Return every value of a quantizer, the lowest first."""
+    return torch.arange(quantizer.low, quantizer.high + 1, dtype=torch.float32).mul_(quantizer.scale)
 
 
 def quantize(values: Tensor, quantizer: Quantizer | None) -> Tensor:
@@ -123,55 +134,63 @@ def from_float(model: Classifier) -> Variant:
     )
 
 
-def to_tensors(variant: Variant) -> tuple[dict[str, Tensor], dict]:
-    """Return a variant as named tensors and JSON, the form in which it is stored."""
-    tensors = {"bias": variant.bias, "head_bias": variant.head_bias}
-    for name in MATRICES:
-        if matrix := getattr(variant, name):
-            tensors |= {f"{name}.levels": matrix.levels, f"{name}.scale": matrix.scale}
-    named = {"state_input": variant.state_input, "label_input": variant.label_input, **variant.sites}
-    quantizers = {site: asdict(quantizer) for site, quantizer in named.items() if quantizer}
-    return tensors, {"model": variant.spec.model_dump(mode="json"), "quantizers": quantizers}
-
-
-def from_tensors(tensors: dict[str, Tensor], meta: dict) -> Variant:
-    """Read `to_tensors` back."""
-    quantizers = {site: Quantizer(**values) for site, values in meta["quantizers"].items()}
-    return Variant(
-        ModelSpec.model_validate(meta["model"]),
-        embedding=_matrix(tensors, "embedding"),
-        input=_matrix(tensors, "input"),
-        recurrent=_matrix(tensors, "recurrent"),
-        bias=tensors["bias"],
-        head=_matrix(tensors, "head"),
-        head_bias=tensors["head_bias"],
-        label=_matrix(tensors, "label") if "label.levels" in tensors else None,
-        sites={site: quantizer for site, quantizer in quantizers.items() if site in LSTM_SITES},
-        state_input=quantizers.get("state_input"),
-        label_input=quantizers.get("label_input"),
-    )
-
-
 def to_device(variant: Variant, device: torch.device) -> Variant:
     """Return the variant with every tensor on `device`."""
-    tensors, meta = to_tensors(variant)
-    return from_tensors({name: tensor.to(device) for name, tensor in tensors.items()}, meta)
+    moved = {part.name: _moved(getattr(variant, part.name), device) for part in fields(variant)}
+    return replace(variant, **moved)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A variant with what its loop reuses: the embedding-to-gate product of every word (V, 4H), and W_hh (H, 4H)."""
+    """A variant with what its loop reuses.
+
+    table (V, 4H) is the embedding-to-gate product of every word; recurrent (H, 4H) is W_hh as float32, its levels
+    where the hidden state is quantized.
+    """
 
     variant: Variant
     table: Tensor
     recurrent: Tensor
 
+    @property
+    def rescale(self) -> Tensor | None:
+        """What one unit of a recurrent sum of levels is worth, (1,) or (4H,); None if the sum is of values."""
+        quantizer = self.variant.sites.get("hidden_state")
+        return self.variant.recurrent.scale.reshape(-1) * quantizer.scale if quantizer else None
+
+    @cached_property
+    def compiled_form(self) -> tuple[Any, ...]:
+        """What `kernels.scan` takes of a variant that is quantized at every site: inputs, recurrent, constants."""
+        variant, units, at, rescale = self.variant, len(self.variant.bias) // 4, self.variant.sites, self.rescale
+        assert rescale is not None
+        padding = -len(self.recurrent) % _kernels().GROUP
+        recurrent = torch.nn.functional.pad(self.recurrent, (0, 0, 0, padding))
+        grids = [at[f"{gate}_accumulator"] for gate in GATES] + [at["cell_state"], at["hidden_state"]]
+        tables = torch.zeros(5, 256)
+        for row, gate in enumerate(GATES):
+            values = grid_values(at[f"{gate}_accumulator"])
+            bent = torch.tanh(values) if gate == "cell" else torch.sigmoid(values)
+            tables[row, : len(values)] = quantize(bent, at["cell_tanh" if gate == "cell" else f"{gate}_sigmoid"])
+        values = grid_values(at["cell_state"])
+        tables[4, : len(values)] = quantize(torch.tanh(values), at["hidden_tanh"])
+        return (
+            self.table.numpy().reshape(-1, 4, units),
+            recurrent.numpy(),
+            (
+                rescale.expand(4 * units).reshape(4, units).contiguous().numpy(),
+                variant.bias.numpy().reshape(4, units),
+                np.array([[grid.scale, grid.low, grid.high] for grid in grids], np.float32),
+                tables.numpy(),
+            ),
+        )
+
 
 def prepare(variant: Variant) -> Prepared:
     """Tabulate the input products; on integer levels their sums are exact and scales are applied once."""
     products = variant.embedding.levels.float() @ variant.input.levels.float().T
-    table = products * (variant.embedding.scale * variant.input.scale.reshape(-1))
-    return Prepared(variant, table, variant.recurrent.value.T.contiguous())
+    table = products.mul_(variant.embedding.scale * variant.input.scale.reshape(-1))
+    recurrent = variant.recurrent.levels.float() if "hidden_state" in variant.sites else variant.recurrent.value
+    return Prepared(variant, table, recurrent.T.contiguous())
 
 
 @torch.inference_mode()
@@ -180,16 +199,51 @@ def run_lstm(prepared: Prepared, batch: Batch, observe: Observer | None = None) 
 
     `observe(site, values)` sees each site's float values before its quantizer, ended documents left out.
     """
-    variant, table = prepared.variant, prepared.table
+    variant, table, rescale = prepared.variant, prepared.table, prepared.rescale
+    if not variant.sites and observe is None:
+        return _float_lstm(variant, batch)
+    quantizer = variant.sites.get("hidden_state")
     size, steps = batch.ids.shape
     hidden = table.new_zeros(size, len(prepared.recurrent))
     cell, states = hidden, table.new_empty(steps, size, hidden.shape[1])
     for step in range(steps):
         signal = _Signals(variant.sites, observe, batch.lengths > step if observe else None)
-        gates = table[batch.ids[:, step]].add_(hidden @ prepared.recurrent).add_(variant.bias)
+        entered = hidden if quantizer is None else to_levels(hidden, quantizer)
+        sums = entered @ prepared.recurrent
+        gates = table[batch.ids[:, step]].add_(sums if rescale is None else sums.mul_(rescale)).add_(variant.bias)
         hidden, cell = _cell(signal, gates, cell)
         states[step] = hidden
     return states.transpose(0, 1)
+
+
+def _float_lstm(variant: Variant, batch: Batch) -> Tensor:
+    embedded = Matrix(variant.embedding.levels[batch.ids], variant.embedding.scale).value
+    start = embedded.new_zeros(1, len(embedded), len(variant.bias) // 4)
+    weights = [variant.input.value, variant.recurrent.value, variant.bias, torch.zeros_like(variant.bias)]
+    return torch.lstm(embedded, (start, start), weights, True, 1, 0.0, False, False, True)[0]
+
+
+def all_states(prepared: Prepared, batch: Batch) -> Tensor:
+    """Return the hidden states of all real tokens, documents in row order, (sum of T, H)."""
+    if kernels := compiled(prepared.variant):
+        lengths = batch.lengths.numpy()
+        return _compiled_states(kernels, prepared, batch, np.zeros_like(lengths), lengths)
+    return run_lstm(prepared, batch)[batch.mask]
+
+
+def head_states(prepared: Prepared, batch: Batch) -> Tensor:
+    """Return the states that the head reads: one per document (B, H), or one per predicted token (M, H)."""
+    spec, kernels = prepared.variant.spec, compiled(prepared.variant)
+    if kernels is None:
+        return read_states(spec, run_lstm(prepared, batch), batch)
+    lengths = batch.lengths.numpy()
+    if spec.kind == "generative":
+        return _compiled_states(kernels, prepared, batch, np.zeros_like(lengths), lengths - 1)
+    if spec.pooling == "last":
+        return _compiled_states(kernels, prepared, batch, lengths - 1, lengths)
+    padded = prepared.table.new_zeros(*batch.ids.T.shape, len(prepared.recurrent)).transpose(0, 1)  # as run_lstm's
+    padded[batch.mask] = all_states(prepared, batch)
+    return pool(padded, batch, spec.pooling)
 
 
 def head_inputs(variant: Variant, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -204,23 +258,6 @@ def head_logits(variant: Variant, states: Tensor) -> Tensor:
     if labels is not None:
         states = torch.cat([states, labels[torch.arange(len(states), device=states.device) % len(labels)]], dim=1)
     return states @ variant.head.value.T + variant.head_bias
-
-
-@torch.inference_mode()
-def class_losses(variant: Variant, batch: Batch, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return each document's loss under each class (B, C) in nats, and the token losses (M, C) if generative.
-
-    Discriminative: -log softmax (paper, equation 4). Generative: summed token losses (equation 13).
-    """
-    if variant.label is None:
-        logits = head_logits(variant, pool(hidden, batch, variant.spec.pooling))
-        return -torch.log_softmax(logits, dim=-1), None
-    states, targets, rows = next_tokens(hidden, batch)
-    states, labels = head_inputs(variant, states)
-    assert labels is not None
-    tokens = token_losses(states, labels, variant.head.value, variant.head_bias, targets)
-    totals = tokens.new_zeros(len(batch.ids), tokens.shape[1]).index_add_(0, rows, tokens)
-    return totals, tokens
 
 
 class _Signals:
@@ -246,8 +283,64 @@ def _cell(signal: _Signals, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor
     return signal("hidden_state", o * signal("hidden_tanh", torch.tanh(cell))), cell
 
 
-def _matrix(tensors: dict[str, Tensor], name: str) -> Matrix:
-    return Matrix(tensors[f"{name}.levels"], tensors[f"{name}.scale"])
+def compiled(variant: Variant) -> Any:
+    """Return the compiled kernels if they can run this variant: quantized at every site, on the CPU, numba at hand."""
+    fits = variant.bias.device.type == "cpu" and len(variant.sites) == len(LSTM_SITES)
+    return _kernels() if fits else None
+
+
+@cache
+def _kernels() -> Any:
+    try:
+        from core import kernels
+    except ImportError:
+        return None
+    return kernels
+
+
+@torch.inference_mode()
+def _compiled_states(kernels: Any, prepared: Prepared, batch: Batch, begin: np.ndarray, end: np.ndarray) -> Tensor:
+    """Return the states begin..end of each document, one after the other, (sum of end - begin, H).
+
+    Raises IndexError for a word that the variant does not have: the compiled loop would read past its table.
+    """
+    if (largest := int(batch.ids[batch.mask].max())) >= len(prepared.table):
+        raise IndexError(f"word {largest} is out of range; the variant has {len(prepared.table)} words")
+    counts = end - begin
+    states = np.empty((int(counts.sum()), len(prepared.variant.bias) // 4), np.float32)
+    span = (begin, end, np.cumsum(counts) - counts)
+    order, ids = np.argsort(-end, kind="stable"), batch.ids.numpy()
+    if len(order) > FEW and integers_are_exact():
+        _step_by_step(kernels, prepared, states, ids, order, span)
+    else:
+        kernels.scan(states, ids, order, *span, *prepared.compiled_form)
+    return torch.from_numpy(states)
+
+
+def _step_by_step(
+    kernels: Any,
+    prepared: Prepared,
+    states: np.ndarray,
+    ids: np.ndarray,
+    order: np.ndarray,
+    span: tuple[np.ndarray, ...],
+) -> None:
+    """Take all documents from word to word together, so that their recurrent sums are one int8 matrix product."""
+    inputs, _, (rescale, *rest) = prepared.compiled_form
+    constants, units = (np.ones_like(rescale), *rest), states.shape[1]
+    product = integer_product(prepared.variant.recurrent.levels, torch.from_numpy(rescale).flatten())
+    hidden, unused = torch.full((len(order), units), ZERO_POINT, dtype=torch.uint8), torch.empty(0)
+    cell, ends = np.zeros((len(order), units), np.float32), span[1][order]
+    for step in range(ends[0]):
+        rows = order[: np.searchsorted(-ends, -step)]
+        sums = product(hidden[: len(rows)], unused).view(-1, 4, units)
+        kernels.advance(states, hidden.numpy(), cell, sums.numpy(), ids, rows, step, *span, inputs, constants)
+
+
+def _moved(part: Any, device: torch.device) -> Any:
+    if isinstance(part, Matrix):
+        return Matrix(part.levels.to(device), part.scale.to(device))
+    return part.to(device) if isinstance(part, Tensor) else part
 
 
 def _float(weight: Any) -> Matrix:

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from core import engine, ranges, stats
-from core.engine import Variant
+from core import engine, stats
+from core.engine import Prepared, Variant
+from core.residents import Resident
 from core.seeding import numpy_generator
 from core.tokens import Batch, Encoded, batches, make_batch
 
-BATCH_SIZE = 512
+BATCH_SIZE = 1024
 ACTIVATION_DOCUMENTS = 64
 HEAD_TOKENS = 32
 LOSS_GRID = np.linspace(0.0, 25.0, 251)
@@ -39,18 +40,8 @@ class Evaluation:
         return torch.log_softmax(-torch.from_numpy(self.losses).double(), dim=1).numpy()
 
 
+# A batch to the states that the head reads, losses (B, C) and token losses (M, C) or None.
 Scorer = Callable[[Batch], tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]
-
-
-def engine_scorer(variant: Variant) -> Scorer:
-    """Return what maps a batch to hidden states (B, T, H), losses (B, C) and token losses (M, C) or None."""
-    prepared = engine.prepare(variant)
-
-    def score(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        hidden = engine.run_lstm(prepared, batch)
-        return hidden, *engine.class_losses(variant, batch, hidden)
-
-    return score
 
 
 def evaluate(
@@ -65,16 +56,16 @@ def evaluate(
     `score` replaces the engine, e.g. by Brevitas's own forward. `log_prior` (C,) is added to a generative
     model's evidence (equation 6); None means uniform.
     """
-    score, device = score or engine_scorer(variant), variant.bias.device
+    score, device = score or Resident(variant, {}).score, variant.bias.device
     losses = np.zeros((len(documents), variant.classes), np.float32)
     tokens: list[np.ndarray | None] = [None] * len(documents)
     moments, done = np.zeros((3, variant.recurrent.levels.shape[1])), 0
     for batch in (batch.to(device) for batch in batches(documents, BATCH_SIZE)):
-        hidden, loss, token_loss = score(batch)
+        states, loss, token_loss = score(batch)
         losses[batch.index.cpu()] = loss.cpu().numpy()
         if token_loss is not None:
             _spread(tokens, token_loss, batch)
-        moments += _moments(ranges.head_states(variant, hidden, batch))
+        moments += _moments(states)
         done += len(batch.index)
         on_batch(done, len(documents))
     if log_prior is not None:
@@ -128,7 +119,7 @@ def loss_densities(evaluation: Evaluation, reference: np.ndarray | None) -> dict
     return {name: _density(values, grid) for name, (values, grid) in samples.items() if np.ptp(values) > 0}
 
 
-def compare_activations(variant: Variant, reference: Variant, documents: Encoded) -> dict:
+def compare_activations(prepared: Prepared, reference: Prepared, documents: Encoded) -> dict:
     """Return KS results, as JSON, between two variants' activations on the same documents.
 
     Sites: embedding (T x E values of each document), lstm (T x H), head (logits: all documents' classes, or
@@ -137,7 +128,7 @@ def compare_activations(variant: Variant, reference: Variant, documents: Encoded
     """
     order = numpy_generator(0, "activations").permutation(len(documents))[:ACTIVATION_DOCUMENTS]
     sample = documents.select(np.sort(order))
-    ours, theirs = (_activations(one, sample) for one in (variant, reference))
+    ours, theirs = (_activations(one, sample) for one in (prepared, reference))
     return {site: asdict(stats.ks_two_sample(theirs[site], ours[site])) for site in ours}
 
 
@@ -148,16 +139,15 @@ def compare_weights(variant: Variant, reference: Variant) -> dict:
 
 
 @torch.inference_mode()
-def _activations(variant: Variant, sample: Encoded) -> dict[str, np.ndarray]:
-    device = variant.bias.device
-    batch = make_batch(sample, np.arange(len(sample))).to(device)
-    hidden = engine.run_lstm(engine.prepare(variant), batch)
-    states = ranges.head_states(variant, hidden, batch)
+def _activations(prepared: Prepared, sample: Encoded) -> dict[str, np.ndarray]:
+    variant = prepared.variant
+    batch = make_batch(sample, np.arange(len(sample))).to(variant.bias.device)
+    hidden, states = engine.all_states(prepared, batch), engine.head_states(prepared, batch)
     if variant.label is not None:
         states = states[:: max(1, len(states) // HEAD_TOKENS)]
     embedded = variant.embedding.value[batch.ids[batch.mask]]
     logits = engine.head_logits(variant, states)
-    found = {"embedding": embedded, "lstm": hidden[batch.mask], "head": logits}
+    found = {"embedding": embedded, "lstm": hidden, "head": logits}
     return {site: values.cpu().numpy().ravel() for site, values in found.items()}
 
 

@@ -1,8 +1,4 @@
-"""The two float classifiers of the paper and the scoring they share with their quantized twins.
-
-Generative scoring factors over classes: logits(t, y) = W_h h_t + W_l l_y + b, so the LSTM runs once per
-document and logsumexp over the vocabulary for all classes is one matrix product of exponentials.
-"""
+"""The two float classifiers of the paper, and which of their states the head reads."""
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +6,6 @@ from torch.nn.functional import cross_entropy, dropout
 
 from core.config import ModelSpec
 from core.tokens import PAD, Batch
-
-CHUNK_ELEMENTS = 1 << 20
-FAINT = 1e-25  # far above float32's smallest, so that what underflowed on the way to a larger sum is nothing
 
 
 class DiscriminativeLSTM(nn.Module):
@@ -81,6 +74,11 @@ def pool(hidden: Tensor, batch: Batch, pooling: str) -> Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), batch.lengths - 1]
 
 
+def read_states(spec: ModelSpec, hidden: Tensor, batch: Batch) -> Tensor:
+    """Return the states of hidden (B, T, H) that the head reads: one per document (B, H) or predicted token (M, H)."""
+    return next_tokens(hidden, batch)[0] if spec.kind == "generative" else pool(hidden, batch, spec.pooling)
+
+
 def next_tokens(hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Flatten a padded batch to its M predicted tokens, documents in row order, tokens in text order.
 
@@ -89,30 +87,3 @@ def next_tokens(hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     real = batch.mask[:, 1:]
     rows = torch.arange(len(real), device=real.device)[:, None].expand_as(real)
     return hidden[:, :-1][real], batch.ids[:, 1:][real], rows[real]
-
-
-def token_losses(hidden: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-    """Return -log p(target | state, class) in nats for every class, (M, C) (equations 11-13).
-
-    hidden (M, H), labels (C, L), weight (V, H + L), bias (V,), targets (M,). Works in chunks of tokens, so
-    that no more than `CHUNK_ELEMENTS` logits exist at once; exact to float32 rounding. Where a state and a
-    class prefer such different words that their product of exponentials underflows, it is summed directly.
-    """
-    state_weight, label_weight = weight[:, : hidden.shape[1]], weight[:, hidden.shape[1] :]
-    class_logits = labels @ label_weight.T + bias  # (C, V)
-    class_max = class_logits.max(dim=1, keepdim=True).values  # (C, 1)
-    class_exp = (class_logits - class_max).exp_().T.contiguous()  # (V, C)
-    rows = max(1, min(len(hidden), CHUNK_ELEMENTS // len(weight)))
-    buffer = hidden.new_empty(rows, len(weight))
-    losses = []
-    for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
-        logits = torch.mm(states, state_weight.T, out=buffer[: len(states)])  # (M', V)
-        top = logits.max(dim=1, keepdim=True).values  # (M', 1)
-        target_logit = logits.gather(1, wanted[:, None]) + class_logits.T[wanted]  # (M', C)
-        total = logits.sub_(top).exp_() @ class_exp  # (M', C)
-        log_total = total.log() + top + class_max.T
-        for label in (total < FAINT).any(dim=0).nonzero()[:, 0].tolist():
-            faint = total[:, label] < FAINT
-            log_total[faint, label] = (states[faint] @ state_weight.T + class_logits[label]).logsumexp(dim=1)
-        losses.append(log_total - target_logit)
-    return torch.cat(losses)

@@ -5,16 +5,15 @@ print(pipeline.evaluate(spec)["accuracy"])
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from core import calibration, corpora, engine, evaluation, models, noise, results, runtime, stats, tokens, training
+from core import calibration, engine, evaluation, inputs, models, packing, results, runtime, stats, training
 from core.config import (
     FLOAT_BITS,
     CalibrationSpec,
@@ -25,18 +24,19 @@ from core.config import (
     NoiseSpec,
     Preset,
     Recipe,
-    TokenSpec,
     VariantSpec,
     default_run,
-    derived_key,
 )
-from core.corpora import Corpus, Documents
+from core.corpora import Documents
 from core.engine import Variant
 from core.errors import InputError
 from core.evaluation import Evaluation
+from core.inputs import encode, resolve_corpus
+from core.inputs import load as load
 from core.models import Classifier
+from core.residents import KEPT, Resident
 from core.store import Row, Store
-from core.tokens import Encoded, EncodedCorpus
+from core.tokens import EncodedCorpus
 
 
 @dataclass(frozen=True)
@@ -82,37 +82,6 @@ def specify(
     )
 
 
-def load(spec: CorpusSpec) -> Corpus:
-    """Return the corpus of a spec, kept in memory while the file behind it does not change."""
-    path = Path(spec.name)
-    stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
-    return _load(spec.model_copy(update={"content": ""}), runtime.cache_dir(), stamp)
-
-
-def encode(corpus: CorpusSpec, spec: TokenSpec) -> EncodedCorpus:
-    """Return the encoded corpus; the ids are kept in the store by the corpus's content."""
-    return _encode(resolve_corpus(corpus), spec, runtime.cache_dir())
-
-
-def resolve_corpus(spec: CorpusSpec) -> CorpusSpec:
-    """Return the spec with the content hash of what it names now.
-
-    Where the corpus cannot be had, the content last trained on with these settings stands in, so that results
-    can be looked up without it. Raises InputError if there is neither, and for a file that cannot be used.
-    """
-    if spec.content:
-        return spec
-    try:
-        return spec.model_copy(update={"content": load(spec).fingerprint})
-    except InputError:
-        cards = sorted(Store().model_cards(corpus=spec.name), key=lambda card: card["created"])
-        known = [CorpusSpec.model_validate(card["spec"]["corpus"]) for card in cards]
-        same = [corpus for corpus in known if corpus.model_copy(update={"content": ""}) == spec]
-        if Path(spec.name).is_file() or not same:
-            raise
-        return same[-1]
-
-
 def resolve(spec: EvaluationSpec) -> EvaluationSpec:
     """Return the spec with its corpus's content filled in; only such a spec has a stable fingerprint."""
     return spec.model_copy(update={"variant": _resolve_variant(spec.variant)})
@@ -154,7 +123,7 @@ def build_variant(spec: VariantSpec, progress: Progress = SILENT) -> tuple[Varia
     store, key = Store(), spec.fingerprint()
     if found := store.load_tensors("variants", key):
         tensors, meta = found
-        return engine.to_device(engine.from_tensors(tensors, meta["variant"]), runtime.device()), meta["report"]
+        return engine.to_device(packing.from_tensors(tensors, meta["variant"]), runtime.device()), meta["report"]
     from core import ptq  # Brevitas takes seconds to import, and stored variants do not need it
 
     data = encode(spec.run.corpus, spec.run.tokens)
@@ -163,9 +132,24 @@ def build_variant(spec: VariantSpec, progress: Progress = SILENT) -> tuple[Varia
     variant, report = ptq.quantize(model, spec.recipe, chosen, lambda stage, done: progress.stage(stage, done, 1.0))
     weights = evaluation.compare_weights(variant, engine.from_float(model))
     full = asdict(report) | {"composition": drawn.counts, "note": drawn.note, "ks_head_weights": weights}
-    tensors, form = engine.to_tensors(variant)
+    full |= {"stored_bytes": packing.stored_bytes(variant)}
+    tensors, form = packing.to_tensors(variant)
     store.save_tensors("variants", key, tensors, _meta(spec) | {"variant": form, "report": full})
     return variant, full
+
+
+def resident(spec: VariantSpec, progress: Progress = SILENT) -> Resident:
+    """Return the variant of a spec ready to run, kept in memory for the next time (see `residents`)."""
+    plain = _resolve_variant(spec).model_copy(update={"graph": "engine"})
+    return KEPT.get((plain, runtime.device(), runtime.cache_dir()), partial(build_variant, plain, progress))
+
+
+def log_prior(run: ModelRun, data: EncodedCorpus) -> np.ndarray | None:
+    """Return log p(class) in the training split (C,) if the run's model adds it (equation 6), else None."""
+    if run.model.kind == "discriminative" or run.model.prior == "uniform":
+        return None
+    counts = np.bincount(data.train.labels, minlength=len(data.corpus.class_names))
+    return np.log(counts / counts.sum())
 
 
 def evaluate(spec: EvaluationSpec, progress: Progress = SILENT, documents: Documents | None = None) -> Row:
@@ -191,6 +175,19 @@ def _compute(spec: EvaluationSpec, progress: Progress, documents: Documents | No
     row = results.make_row(spec, outcome, names, detail) | {"seconds": time.perf_counter() - start}
     results.save(store, spec, outcome, row)
     return (store.find_result(row["key"]) or row) | {"source": "computed"}
+
+
+def evaluate_many(specs: Iterable[EvaluationSpec], progress: Progress = SILENT) -> Iterator[Row]:
+    """Yield the row of each distinct spec, those of one variant together, so that it is made ready once.
+
+    Encoded documents are shared by all that read them, whatever the order (see `inputs`).
+    """
+    unique = {spec.fingerprint(): spec for spec in specs}
+    groups: dict[str, list[EvaluationSpec]] = {}
+    for spec in unique.values():
+        groups.setdefault(spec.variant.fingerprint(), []).append(spec)
+    for group in groups.values():
+        yield from (evaluate(spec, progress) for spec in group)
 
 
 def find(spec: EvaluationSpec) -> Row | None:
@@ -222,22 +219,6 @@ def compare(a: EvaluationSpec, b: EvaluationSpec) -> Row:
     }
 
 
-def predict(texts: Iterable[str], spec: VariantSpec, progress: Progress = SILENT) -> list[Row]:
-    """Return for each text its label, the probability of every class, and the share of unknown words."""
-    spec = _resolve_variant(spec)
-    variant, _ = build_variant(spec, progress)
-    data = encode(spec.run.corpus, spec.run.tokens)
-    rows = []
-    for text in texts:
-        encoded = tokens.encode([text], np.zeros(1, np.int64), data.vocabulary, spec.run.tokens)
-        outcome = evaluation.evaluate(variant, encoded, log_prior=_log_prior(spec.run, data))
-        shares = np.exp(outcome.log_probabilities[0])
-        names = data.corpus.class_names
-        probabilities = {name: float(share) for name, share in zip(names, shares, strict=True)}
-        rows.append({"label": names[outcome.predictions[0]], "probabilities": probabilities, "oov": encoded.oov_rate})
-    return rows
-
-
 def _resolve_run(run: ModelRun) -> ModelRun:
     return run.model_copy(update={"corpus": resolve_corpus(run.corpus)})
 
@@ -248,33 +229,29 @@ def _resolve_variant(spec: VariantSpec) -> VariantSpec:
 
 def _measure(spec: EvaluationSpec, progress: Progress, documents: Documents | None) -> tuple[Evaluation, Row]:
     """Run the variant of a resolved spec and everything that is compared with float on the way."""
-    run = spec.variant.run
-    variant, report = build_variant(spec.variant, progress)
-    data = encode(run.corpus, run.tokens)
-    encoded, realised = _encoded_documents(spec, data, documents)
-    score = _brevitas_scorer(run, progress) if spec.variant.graph == "brevitas" else None
-    outcome = evaluation.evaluate(variant, encoded, score, _log_prior(run, data), partial(progress.stage, "evaluate"))
-    detail = {"noise": realised, "calibration": report, "corpus": data.corpus.source}
+    run, data = spec.variant.run, encode(spec.variant.run.corpus, spec.variant.run.tokens)
+    ready, on_batch = resident(spec.variant, progress), partial(progress.stage, "evaluate")
+    encoded, realised = inputs.encode_documents(spec, documents)
+    score = _scorer(spec.variant, ready, progress)
+    outcome = evaluation.evaluate(ready.variant, encoded, score, log_prior(run, data), on_batch)
+    detail = {"noise": realised, "calibration": ready.report, "corpus": data.corpus.source}
     if spec.variant.recipe is None:
         return outcome, detail | {"densities": evaluation.loss_densities(outcome, None), "ks": {}}
-    reference = engine.from_float(build_model(run, progress))
+    reference = resident(VariantSpec(run=run), progress)
     plain = spec.model_copy(update={"variant": VariantSpec(run=run)})
     generative = outcome.token_losses is not None
     losses = _arrays(results.load_token_losses, plain, documents) if generative else None
-    activations = evaluation.compare_activations(variant, reference, encoded)
-    ks = {"head weights": report["ks_head_weights"], **activations}
+    activations = evaluation.compare_activations(ready.prepared, reference.prepared, encoded)
+    ks = {"head weights": ready.report["ks_head_weights"], **activations}
     return outcome, detail | {"densities": evaluation.loss_densities(outcome, losses), "ks": ks}
 
 
-def _encoded_documents(spec: EvaluationSpec, data: EncodedCorpus, documents: Documents | None) -> tuple[Encoded, Row]:
-    """Return the documents of a spec, corrupted and cut as it says, and the rates that came about."""
-    chosen = getattr(data.corpus, spec.split) if documents is None else documents
-    if spec.limit:
-        chosen = chosen.subset(np.arange(min(spec.limit, len(chosen))))
-    noisy = noise.corrupt(chosen.texts, spec.noise, _alphabet(data.corpus))
-    encoded = tokens.encode(noisy.texts, chosen.labels, data.vocabulary, spec.variant.run.tokens)
-    rates = {"character_rate": noisy.character_rate, "oov_rate": encoded.oov_rate}
-    return encoded, rates | {"truncation_rate": encoded.truncation_rate, "mean_length": encoded.mean_length}
+def _scorer(spec: VariantSpec, ready: Resident, progress: Progress) -> evaluation.Scorer:
+    if spec.graph == "engine":
+        return ready.score
+    from core.brevitas_models import BrevitasTwin
+
+    return BrevitasTwin(build_model(spec.run, progress), None).requires_grad_(False).score
 
 
 def _arrays(load: Callable[[Store, str], Any], spec: EvaluationSpec, documents: Documents | None = None) -> Any:
@@ -286,20 +263,6 @@ def _arrays(load: Callable[[Store, str], Any], spec: EvaluationSpec, documents: 
     return found
 
 
-def _brevitas_scorer(run: ModelRun, progress: Progress) -> evaluation.Scorer:
-    from core.brevitas_models import BrevitasTwin
-
-    twin = BrevitasTwin(build_model(run, progress), None).requires_grad_(False)
-    return lambda batch: (twin.hidden(batch.ids), *twin.class_losses(batch))
-
-
-def _log_prior(run: ModelRun, data: EncodedCorpus) -> np.ndarray | None:
-    if run.model.kind == "discriminative" or run.model.prior == "uniform":
-        return None
-    counts = np.bincount(data.train.labels, minlength=len(data.corpus.class_names))
-    return np.log(counts / counts.sum())
-
-
 def _meta(spec: ModelRun | VariantSpec) -> Row:
     return {"spec": spec.model_dump(mode="json"), "versions": runtime.versions()}
 
@@ -308,30 +271,6 @@ def _restore(run: ModelRun, weights: dict[str, torch.Tensor], meta: Row) -> Clas
     model = models.build(run.model, meta["vocabulary_size"], meta["classes"])
     model.load_state_dict(weights)
     return model.to(runtime.device()).eval()
-
-
-@lru_cache(maxsize=2)
-def _load(spec: CorpusSpec, cache: Path, stamp: object) -> Corpus:
-    return corpora.load(spec)
-
-
-@lru_cache(maxsize=2)
-def _encode(spec: CorpusSpec, token_spec: TokenSpec, cache: Path) -> EncodedCorpus:
-    corpus, store, key = load(spec), Store(), derived_key(spec, token_spec)
-    if corpus.fingerprint != spec.content:
-        raise InputError(f"corpus {spec.name!r} has changed since it was specified; specify it again")
-    if found := store.load_tensors("tokens", key):
-        return tokens.from_tensors(corpus, *found)
-    data = tokens.encode_corpus(corpus, token_spec)
-    arrays, words = tokens.to_tensors(data)
-    meta = {"spec": [spec.model_dump(mode="json"), token_spec.model_dump(mode="json")], "versions": runtime.versions()}
-    store.save_tensors("tokens", key, arrays, meta | words)
-    return data
-
-
-@lru_cache(maxsize=2)
-def _alphabet(corpus: Corpus) -> str:
-    return noise.alphabet(corpus.train.texts)
 
 
 class _Checkpoints:

@@ -121,8 +121,21 @@ def _head_labels(variant: Variant) -> Tensor:
 
 
 def _head_states(prepared: engine.Prepared, batch: Batch) -> Tensor:
-    states = ranges.head_states(prepared.variant, engine.run_lstm(prepared, batch), batch)
-    return engine.head_inputs(prepared.variant, states)[0]
+    return engine.head_inputs(prepared.variant, engine.head_states(prepared, batch))[0]
+
+
+class _ColumnGPFQ(GPFQ):
+    """Brevitas's update. Each step asks for the quantized columns so far, and only the newest is not known yet."""
+
+    quantizer: Quantizer
+    history: Tensor
+
+    def get_quant_weights(self, step: int, *_: object, **__: object) -> Tensor:
+        if step == 0:
+            self.history = torch.empty_like(self.layer.weight)
+        else:
+            self.history[:, step - 1] = engine.quantize(self.layer.weight[:, step - 1], self.quantizer)
+        return self.history[None, :, :step]
 
 
 @torch.no_grad()
@@ -132,7 +145,8 @@ def _refine_head(
     """Run Brevitas's GPFQ update (paper, section 4.2.3) on the head, with exact moments of all inputs."""
     device = twin.head.weight.device
     settings = {"act_order": False, "len_parallel_layers": 1, "create_weight_orig": True, "device": device}
-    refiner = GPFQ(twin.head, "head", **settings)
+    refiner = _ColumnGPFQ(twin.head, "head", **settings)
+    refiner.quantizer = twin.weight_quantizer(twin.head)
     h, g = second_moments(rounded, reference, groups, on_batch)
     refiner.H, refiner.G = h.float()[None].to(device), g.float()[None].to(device)
     refiner.single_layer_update()

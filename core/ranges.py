@@ -7,6 +7,7 @@ moves. `fit` therefore chooses the LSTM's ranges by what they do to the states t
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from core import engine
 from core.engine import LSTM_SITES, Prepared, Quantizer, Variant
-from core.models import Classifier, next_tokens, pool
+from core.models import Classifier, read_states
 from core.tokens import Batch
 
 FIT_FACTORS = (0.5, 0.65, 0.8, 1.25, 1.6)
@@ -74,21 +75,14 @@ def observe(variant: Variant, groups: Sequence[Batch], on_batch: Callable[[float
         hidden = engine.run_lstm(prepared, batch, lambda site, values: parts[site].append(values))  # noqa: B023
         for site, values in parts.items():
             seen[site].add(torch.cat(values))
-        seen["state_input"].add(head_states(variant, hidden, batch))
+        seen["state_input"].add(read_states(variant.spec, hidden, batch))
         on_batch(done / len(groups))
     return seen
 
 
-def head_states(variant: Variant, hidden: Tensor, batch: Batch) -> Tensor:
-    """Return the states that the head reads: one per document (B, H), or one per predicted token (M, H)."""
-    if variant.label is None:
-        return pool(hidden, batch, variant.spec.pooling)
-    return next_tokens(hidden, batch)[0]
-
-
 def hidden_error(prepared: Prepared, batch: Batch, target: Tensor) -> float:
     """Return the squared error of the states the head reads, relative to the mean square of `target`."""
-    states = head_states(prepared.variant, engine.run_lstm(prepared, batch), batch)
+    states = engine.head_states(prepared, batch)
     return float((states - target).square().mean() / target.square().mean().clamp_min(TINY))
 
 
@@ -124,20 +118,21 @@ class _Search:
 
     def improve(self, site: str, factors: Sequence[float]) -> bool:
         """Scale one site's range by each factor; keep the best. Returns whether any was better."""
-        before, variant = self.error, self.prepared.variant
-        for factor in factors:
-            tried = _with_range(variant, site, variant.sites[site].largest * factor)
-            prepared = replace(self.prepared, variant=tried)
-            error = hidden_error(prepared, self.batch, self.target)
-            if error < self.error:
-                self.prepared, self.error = prepared, error
-        return self.error < before
+        variant = self.prepared.variant
+        tried = [_with_range(variant, site, variant.sites[site].largest * factor) for factor in factors]
+        prepared = [replace(self.prepared, variant=one) for one in tried]
+        with ThreadPoolExecutor(torch.get_num_threads()) as workers:
+            errors = list(workers.map(lambda one: hidden_error(one, self.batch, self.target), prepared))
+        error, best = min(zip(errors, prepared, strict=True), key=lambda pair: pair[0])
+        improved = error < self.error
+        if improved:
+            self.prepared, self.error = best, error
+        return improved
 
 
 def reference_states(model: Classifier, batch: Batch) -> Tensor:
     """Return the float model's own states that the head reads."""
-    variant = engine.from_float(model)
-    return head_states(variant, engine.run_lstm(engine.prepare(variant), batch), batch)
+    return engine.head_states(engine.prepare(engine.from_float(model)), batch)
 
 
 def _with_range(variant: Variant, site: str, largest: float) -> Variant:

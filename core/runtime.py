@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import re
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -35,8 +36,12 @@ def synchronize() -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions that decide a number, by library, and the Python version."""
-    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
+
+
+@cache
+def _version(library: str) -> str:
+    return importlib.metadata.version(library)
 
 
 def cache_dir() -> Path:

@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core import engine, heads
 from core.brevitas_models import BrevitasTwin
 from core.config import Bits, ModelKind, ModelSpec, Recipe
-from core.engine import LSTM_SITES, Variant
-from core.models import Classifier, build
+from core.engine import GATES, LSTM_SITES, Matrix, Quantizer, Variant
+from core.models import Classifier, build, read_states
 from core.seeding import numpy_generator
 from core.tokens import BOS, EOS, Batch, Encoded, make_batch
 
@@ -25,6 +26,13 @@ def documents(count: int, longest: int = 10, seed: int = 0) -> Encoded:
     return Encoded(np.concatenate(rows), offsets, draw.integers(0, CLASSES, size=count), 0.0, 0.0)
 
 
+def batch_of(*lengths: int, seed: int = 0) -> Batch:
+    """Documents of any words, with as many tokens as `lengths` says."""
+    draw = numpy_generator(seed, "batch")
+    ids, offsets = draw.integers(1, VOCABULARY, sum(lengths)).astype(np.int32), np.cumsum([0, *lengths])
+    return whole(Encoded(ids, offsets, draw.integers(0, CLASSES, len(lengths)), 0.0, 0.0))
+
+
 def whole(encoded: Encoded) -> Batch:
     return make_batch(encoded, np.arange(len(encoded)))
 
@@ -32,6 +40,23 @@ def whole(encoded: Encoded) -> Batch:
 def real_states(states: Tensor, batch: Batch) -> Tensor:
     """The states (sum of T, H) of real tokens, of a padded batch's (B, T, H)."""
     return states[batch.mask]
+
+
+def class_losses(variant: Variant, batch: Batch, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What a variant's head makes of hidden states (B, T, H): losses (B, C), token losses (M, C) if generative."""
+    return heads.prepare(variant).class_losses(read_states(variant.spec, hidden, batch), batch)
+
+
+def generative_head(states: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> heads.GenerativeHead:
+    """A float head for states (M, H), labels (C, L), weight (V, H + L), bias (V,)."""
+    size = states.shape[1]
+    part, class_logits = Matrix(weight[:, :size], torch.ones(1)), labels @ weight[:, size:].T + bias
+    return heads.GenerativeHead(part, class_logits, None, float(states.abs().max()) if len(states) else 1.0)
+
+
+def token_losses(states: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """The losses (M, C) of `generative_head` for targets (M,)."""
+    return generative_head(states, labels, weight, bias).token_losses(states, targets)
 
 
 def tiny(kind: ModelKind, seed: int = 0, **spec: object) -> Classifier:
@@ -89,3 +114,62 @@ def levels_of(states: Tensor, variant: Variant) -> Tensor:
     levels = states / variant.sites["hidden_state"].scale
     assert torch.equal(levels, levels.round())
     return levels.long()
+
+
+def uneven_twin(kind: ModelKind, recipe: Recipe, **spec: object) -> BrevitasTwin:
+    """A twin with ranges as calibration finds them: no two alike, none a power of two."""
+    model, batch = tiny(kind, **spec), whole(documents(16))
+    twin, seen = BrevitasTwin(model, recipe), dict[str, float]()
+
+    def observe(site: str, values: Tensor) -> None:
+        seen[site] = max(seen.get(site, 0.0), float(values.abs().max()))
+
+    engine.run_lstm(engine.prepare(engine.from_float(model)), batch, observe)
+    for site in LSTM_SITES:
+        twin.set_range(site, 0.97 * seen[site])
+    for site in ("state_input", "label_input") if twin.generative else ("state_input",):
+        twin.set_range(site, 0.97 * 0.71)
+    return twin
+
+
+def random_variant(kind: ModelKind, bits: Bits, hidden: int = HIDDEN, seed: int = 0, pooling: str = "last") -> Variant:
+    """A variant of any size whose levels, scales and ranges are drawn: no two alike, none a power of two."""
+    draw = numpy_generator(seed, "variant")
+
+    def matrix(rows: int, columns: int, width: int, largest: float, blocks: int = 1) -> Matrix:
+        last = 2 ** (width - 1) - 1
+        levels = torch.from_numpy(draw.integers(-last, last + 1, (rows, columns)).astype(np.int8))
+        scale = torch.from_numpy(draw.uniform(0.5, 1, (blocks, 1)).astype(np.float32) * largest / last)
+        return Matrix(levels, scale[0] if blocks == 1 else scale.repeat_interleave(rows // blocks, dim=0))
+
+    def site(width: int, largest: float, signed: bool = True) -> Quantizer:
+        return Quantizer.of_range(draw.uniform(0.6, 1.2) * largest, width, signed)
+
+    generative = kind == "generative"
+    lstm = {f"{gate}_accumulator": site(bits.lstm_gate_accumulator, 4.0) for gate in GATES}
+    lstm |= {f"{gate}_sigmoid": site(bits.lstm_sigmoid, 1.0, False) for gate in ("input", "forget", "output")}
+    lstm |= {name: site(bits.lstm_tanh, 1.0) for name in ("cell_tanh", "hidden_tanh")}
+    lstm |= {"cell_state": site(bits.lstm_cell_state, 2.0), "hidden_state": site(bits.lstm_hidden_state, 0.9)}
+    sizes = {"embedding_dim": EMBEDDING, "hidden_dim": hidden, "label_dim": LABEL, "pooling": pooling}
+    outputs, inputs = (VOCABULARY, hidden + LABEL) if generative else (CLASSES, hidden)
+    return Variant(
+        ModelSpec.model_validate({"kind": kind, **sizes}),
+        embedding=matrix(VOCABULARY, EMBEDDING, bits.embedding_weight, 2.0),
+        input=matrix(4 * hidden, EMBEDDING, bits.lstm_weight, 1.0, blocks=4),
+        recurrent=matrix(4 * hidden, hidden, bits.lstm_weight, 3.0 / hidden**0.5, blocks=4),
+        bias=torch.from_numpy(draw.normal(0, 0.5, 4 * hidden).astype(np.float32)),
+        head=matrix(outputs, inputs, bits.head_weight, 1.0),
+        head_bias=torch.from_numpy(draw.normal(0, 0.5, outputs).astype(np.float32)),
+        label=matrix(CLASSES, LABEL, bits.label_weight, 1.0) if generative else None,
+        sites=lstm,
+        state_input=site(bits.head_input, 0.9),
+        label_input=site(bits.head_input, 0.9) if generative else None,
+    )
+
+
+def slow_quantize(value: float, quantizer: Quantizer) -> float:
+    return max(quantizer.low, min(quantizer.high, round(value / quantizer.scale))) * quantizer.scale
+
+
+def document_ids(batch: Batch, row: int) -> list[int]:
+    return batch.ids[row, : batch.lengths[row]].tolist()

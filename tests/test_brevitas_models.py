@@ -4,14 +4,27 @@ from functools import cache
 
 import pytest
 import torch
-from models import EMBEDDING, HIDDEN, documents, grid_twin, levels_of, real_states, set_grid_ranges, tiny, whole
+from models import (
+    EMBEDDING,
+    HIDDEN,
+    class_losses,
+    documents,
+    grid_twin,
+    levels_of,
+    real_states,
+    set_grid_ranges,
+    tiny,
+    token_losses,
+    uneven_twin,
+    whole,
+)
 from torch import Tensor, nn
 
-from core import engine
+from core import engine, packing
 from core.brevitas_models import CELL_NAMES, BrevitasTwin, compile_variant
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, Bits, ModelKind, Preset, Recipe
 from core.engine import LSTM_SITES, Matrix, Variant
-from core.models import Classifier, GenerativeLSTM, next_tokens, token_losses
+from core.models import Classifier, GenerativeLSTM, next_tokens
 
 DOCUMENTS = documents(16)
 BATCH = whole(DOCUMENTS)
@@ -36,7 +49,7 @@ DECIDES = {
 
 def run(variant: Variant) -> tuple[Tensor, Tensor, Tensor | None]:
     hidden = engine.run_lstm(engine.prepare(variant), BATCH)
-    return hidden, *engine.class_losses(variant, BATCH, hidden)
+    return hidden, *class_losses(variant, BATCH, hidden)
 
 
 def float_losses(model: Classifier) -> tuple[Tensor, Tensor | None]:
@@ -46,21 +59,6 @@ def float_losses(model: Classifier) -> tuple[Tensor, Tensor | None]:
     states, targets, rows = next_tokens(model.hidden(BATCH.ids), BATCH)
     tokens = token_losses(states, model.label_embedding.weight, model.head.weight, model.head.bias, targets)
     return torch.zeros(len(BATCH.ids), tokens.shape[1]).index_add_(0, rows, tokens), tokens
-
-
-def uneven_twin(kind: ModelKind, bits: int, preset: Preset) -> BrevitasTwin:
-    """A twin with ranges as calibration finds them: no two alike, none a power of two."""
-    twin = BrevitasTwin(tiny(kind), Recipe.preset(preset, bits))
-    seen: dict[str, float] = {}
-
-    def observe(site: str, values: Tensor) -> None:
-        seen[site] = max(seen.get(site, 0.0), float(values.abs().max()))
-
-    engine.run_lstm(engine.prepare(engine.from_float(tiny(kind))), BATCH, observe)
-    seen |= {"state_input": 0.71, "label_input": 0.71}
-    for site in SITES if kind == "generative" else SITES[:-1]:
-        twin.set_range(site, 0.97 * seen[site])
-    return twin
 
 
 def distances_to_tie(variant: Variant) -> Tensor:
@@ -86,7 +84,7 @@ def distances_to_tie(variant: Variant) -> Tensor:
 def test_the_unquantized_twin_equals_the_float_model(kind: ModelKind, pooling: str) -> None:
     model = tiny(kind, pooling=pooling)
     twin = BrevitasTwin(model, None)
-    (expected, expected_tokens), (losses, tokens) = float_losses(model), twin.class_losses(BATCH)
+    (expected, expected_tokens), (losses, tokens) = float_losses(model), twin.score(BATCH)[1:]
     torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-5)
     assert torch.equal(losses.argmin(1), expected.argmin(1))
     assert (tokens is None) == (expected_tokens is None)
@@ -98,7 +96,7 @@ def test_the_unquantized_twin_equals_the_float_model(kind: ModelKind, pooling: s
 def test_the_unquantized_twin_compiles_to_the_float_variant(kind: ModelKind) -> None:
     model = tiny(kind)
     ours, theirs = engine.from_float(model), compile_variant(BrevitasTwin(model, None))
-    (tensors, meta), (expected, expected_meta) = engine.to_tensors(theirs), engine.to_tensors(ours)
+    (tensors, meta), (expected, expected_meta) = packing.to_tensors(theirs), packing.to_tensors(ours)
     assert meta == expected_meta
     assert tensors.keys() == expected.keys()
     for name in ("bias", "head_bias"):
@@ -117,7 +115,8 @@ def test_the_engine_equals_brevitas_bit_for_bit_on_an_exact_grid(bits: int, pres
     hidden, losses, _ = run(variant)
     assert torch.equal(real_states(hidden, BATCH), real_states(twin.hidden(BATCH.ids), BATCH))
     assert levels_of(real_states(hidden, BATCH), variant).unique().numel() > 3
-    their_losses, _ = twin.class_losses(BATCH)
+    their_states, their_losses, _ = twin.score(BATCH)
+    assert torch.equal(engine.head_states(engine.prepare(variant), BATCH), their_states)
     torch.testing.assert_close(losses, their_losses, rtol=0, atol=1e-5)
     assert torch.equal(losses.argmin(1), their_losses.argmin(1))
 
@@ -127,20 +126,22 @@ def test_the_engine_equals_brevitas_bit_for_bit_on_an_exact_grid(bits: int, pres
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_the_engine_equals_brevitas_with_any_ranges(kind: ModelKind, bits: int, preset: Preset) -> None:
     """Exact but where a float32 sum lies on the boundary of two levels, where rounding is decided by its order."""
-    twin = uneven_twin(kind, bits, preset)
+    twin = uneven_twin(kind, Recipe.preset(preset, bits))
     clear = distances_to_tie(compile_variant(twin)) > TIE
     assert clear.float().mean() > 0.5
     for label_range in (0.71, 2.3) if kind == "generative" else (None,):  # one scale for both head inputs, or two
         if label_range:
             twin.set_range("label_input", label_range)
-        hidden, losses, tokens = run(compile_variant(twin))
-        theirs, (their_losses, their_tokens) = twin.hidden(BATCH.ids), twin.class_losses(BATCH)
+        variant = compile_variant(twin)
+        hidden, losses, tokens = run(variant)
+        theirs, (their_states, their_losses, their_tokens) = twin.hidden(BATCH.ids), twin.score(BATCH)
         assert torch.equal(hidden[clear][BATCH.mask[clear]], theirs[clear][BATCH.mask[clear]])
+        read = clear if kind == "discriminative" else clear[next_tokens(hidden, BATCH)[2]]
+        assert torch.equal(engine.head_states(engine.prepare(variant), BATCH)[read], their_states[read])
         torch.testing.assert_close(losses[clear], their_losses[clear], rtol=0, atol=1e-4)
         assert torch.equal(losses.argmin(1)[clear], their_losses.argmin(1)[clear])
         if tokens is not None and their_tokens is not None:
-            rows = next_tokens(hidden, BATCH)[2]
-            torch.testing.assert_close(tokens[clear[rows]], their_tokens[clear[rows]], rtol=0, atol=1e-4)
+            torch.testing.assert_close(tokens[read], their_tokens[read], rtol=0, atol=1e-4)
 
 
 def test_the_input_is_not_quantized_again() -> None:
@@ -251,7 +252,7 @@ def parts(variant: Variant, kind: type) -> list[str]:
 def levels_at(bits: Bits) -> dict[str, int]:
     """How many levels each part of a variant can take; a weight's from the largest it does take."""
     variant = compile_variant(BrevitasTwin(tiny("generative"), Recipe(bits=bits)))
-    quantizers = engine.to_tensors(variant)[1]["quantizers"]
+    quantizers = packing.to_tensors(variant)[1]["quantizers"]
     activations = {site: one["high"] - one["low"] + 1 for site, one in quantizers.items()}
     lstm = torch.cat([variant.input.levels, variant.recurrent.levels], dim=1)  # they share their scales
     used = {name: getattr(variant, name).levels for name in parts(variant, Matrix)} | {"input": lstm, "recurrent": lstm}

@@ -104,7 +104,7 @@ def test_evaluate_on_a_file_of_the_users(run: Run, corpus: str, tmp_path: Path) 
 
 def test_predict_prints_one_object(run: Run, corpus: str) -> None:
     row = run("predict", corpus, "wheat harvest qqqq zzzz", *GENERATIVE, "--json").json
-    assert set(row) == {"bits", "label", "probabilities", "oov"}
+    assert set(row) == {"bits", "label", "probabilities", "oov", "margin", "known", "surprisals"}
     assert (row["bits"], row["oov"], set(row["probabilities"])) == (32, 0.5, set(CLASSES))
     assert sum(row["probabilities"].values()) == pytest.approx(1)
     assert row["probabilities"][row["label"]] == max(row["probabilities"].values())

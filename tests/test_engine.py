@@ -1,4 +1,3 @@
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,9 +6,20 @@ from itertools import product
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
-from models import CLASSES, HIDDEN, VOCABULARY, documents, grid_twin, levels_of, real_states, tiny, whole
+from models import (
+    CLASSES,
+    HIDDEN,
+    VOCABULARY,
+    document_ids,
+    documents,
+    grid_twin,
+    levels_of,
+    real_states,
+    slow_quantize,
+    tiny,
+    whole,
+)
 from torch import Tensor
 
 from core import engine
@@ -36,10 +46,6 @@ def float_variant(kind: ModelKind = "generative", **spec: object) -> Variant:
 
 def run(variant: Variant, batch: Batch, observe: engine.Observer | None = None) -> Tensor:
     return engine.run_lstm(engine.prepare(variant), batch, observe)
-
-
-def slow_quantize(value: float, quantizer: Quantizer) -> float:
-    return max(quantizer.low, min(quantizer.high, round(value / quantizer.scale))) * quantizer.scale
 
 
 def slow_product(matrix: engine.Matrix, row: int, values: list[float]) -> float:
@@ -76,10 +82,6 @@ def slow_states(variant: Variant, ids: list[int]) -> list[list[float]]:
             hidden.append(at("hidden_state", opened["output"] * shown))
         states.append(hidden)
     return states
-
-
-def document_ids(batch: Batch, row: int) -> list[int]:
-    return batch.ids[row, : batch.lengths[row]].tolist()
 
 
 # Quantizers
@@ -122,6 +124,15 @@ def test_quantizing_leaves_its_input_alone() -> None:
     engine.quantize(values, Quantizer(0.5, -4, 3))
     assert values.tolist() == torch.tensor([0.3, -0.7]).tolist()
     assert engine.quantize(values, None) is values
+
+
+@pytest.mark.parametrize("quantizer", [Quantizer(0.3, -4, 3), Quantizer(0.01, 0, 255), Quantizer(2.5, -128, 127)])
+def test_grid_values_are_all_that_quantizing_gives(quantizer: Quantizer) -> None:
+    values = engine.grid_values(quantizer)
+    assert engine.to_levels(values, quantizer).tolist() == list(range(quantizer.low, quantizer.high + 1))
+    drawn = torch.from_numpy(np.random.default_rng(0).normal(0, 99 * quantizer.scale, 5000).astype(np.float32))
+    assert torch.isin(engine.quantize(drawn, quantizer), values).all()
+    assert torch.equal(engine.quantize(values, quantizer), values)
 
 
 @pytest.mark.parametrize("bits", BIT_WIDTHS)
@@ -205,6 +216,27 @@ def test_what_is_observed_does_not_depend_on_the_padding() -> None:
 def test_observing_changes_no_state() -> None:
     variant = grid_variant()
     assert torch.equal(run(variant, BATCH, lambda site, values: None), run(variant, BATCH))
+    observed, plain = (run(float_variant(), BATCH, observe) for observe in (lambda site, values: None, None))
+    torch.testing.assert_close(real_states(observed, BATCH), real_states(plain, BATCH), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("make", [float_variant, grid_variant], ids=["float", "quantized"])
+def test_head_states_and_all_states_are_those_of_each_document_in_turn(
+    make: Make, kind: ModelKind, pooling: str
+) -> None:
+    variant, every, read = make(kind, pooling=pooling), [], []
+    for row, length in enumerate(BATCH.lengths.tolist()):
+        states = run(variant, BATCH)[row, :length]
+        pooled = states[-1:] if pooling == "last" else states.mean(0, keepdim=True)
+        every.append(states)
+        read.append(states[:-1] if kind == "generative" else pooled)
+    prepared = engine.prepare(variant)
+    torch.testing.assert_close(engine.all_states(prepared, BATCH), torch.cat(every), rtol=0, atol=1e-6)
+    torch.testing.assert_close(engine.head_states(prepared, BATCH), torch.cat(read), rtol=0, atol=1e-6)
+    if variant.sites and (kind == "generative" or pooling == "last"):
+        assert torch.equal(engine.head_states(prepared, BATCH), torch.cat(read))
 
 
 def test_observers_see_values_before_their_quantizer() -> None:
@@ -216,72 +248,7 @@ def test_observers_see_values_before_their_quantizer() -> None:
     torch.testing.assert_close(seen["output_accumulator"], first[:, 3 * HIDDEN :], rtol=0, atol=1e-6)
 
 
-# Losses
-
-
-def slow_logits(variant: Variant, state: Tensor, label: Tensor | None) -> Tensor:
-    def through(values: Tensor, quantizer: Quantizer | None) -> list[float]:
-        return values.tolist() if quantizer is None else [slow_quantize(v, quantizer) for v in values.tolist()]
-
-    inputs = through(state, variant.state_input) + ([] if label is None else through(label, variant.label_input))
-    return variant.head.value.double() @ torch.tensor(inputs, dtype=torch.float64) + variant.head_bias.double()
-
-
-def slow_losses(variant: Variant, states: Tensor, ids: list[int]) -> tuple[Tensor, Tensor]:
-    """Class losses (C,) of one document, and its token losses (T - 1, C) if generative."""
-    if variant.label is None:
-        pooled = states[-1] if variant.spec.pooling == "last" else states.mean(0)
-        return -torch.log_softmax(slow_logits(variant, pooled, None), dim=0), torch.zeros(0)
-    tokens = torch.zeros(len(ids) - 1, CLASSES, dtype=torch.float64)
-    for label in range(CLASSES):
-        for place, target in enumerate(ids[1:]):
-            logits = slow_logits(variant, states[place], variant.label.value[label])
-            tokens[place, label] = -torch.log_softmax(logits, dim=0)[target]
-    return tokens.sum(0), tokens
-
-
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("kind", MODEL_KINDS)
-@pytest.mark.parametrize("make", [float_variant, grid_variant], ids=["float", "quantized"])
-def test_class_losses_equal_a_plain_loop(make: Make, kind: ModelKind, pooling: str) -> None:
-    variant = make(kind, pooling=pooling)
-    hidden = run(variant, BATCH)
-    losses, tokens = engine.class_losses(variant, BATCH, hidden)
-    slow = [
-        slow_losses(variant, hidden[row, : BATCH.lengths[row]], document_ids(BATCH, row)) for row in range(len(hidden))
-    ]
-    torch.testing.assert_close(losses.double(), torch.stack([loss for loss, _ in slow]), rtol=1e-5, atol=1e-5)
-    assert (tokens is None) == (kind == "discriminative")
-    if tokens is not None:
-        torch.testing.assert_close(tokens.double(), torch.cat([loss for _, loss in slow]), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", MODEL_KINDS)
-def test_head_logits_take_the_labels_in_turn(kind: ModelKind) -> None:
-    variant = grid_variant(kind)
-    states = torch.linspace(-1, 1, 5 * HIDDEN).reshape(5, HIDDEN)
-    labels = None if variant.label is None else variant.label.value
-    rows = [slow_logits(variant, state, None if labels is None else labels[i % 3]) for i, state in enumerate(states)]
-    torch.testing.assert_close(engine.head_logits(variant, states).double(), torch.stack(rows), rtol=1e-5, atol=1e-5)
-
-
-# The stored form
-
-
-@pytest.mark.parametrize("kind", MODEL_KINDS)
-@pytest.mark.parametrize("make", [float_variant, grid_variant], ids=["float", "quantized"])
-def test_stored_then_loaded_equals_before(make: Make, kind: ModelKind) -> None:
-    variant = make(kind)
-    tensors, meta = engine.to_tensors(variant)
-    stored, text = safetensors.torch.save(tensors), json.dumps(meta)
-    loaded = engine.from_tensors(safetensors.torch.load(stored), json.loads(text))
-    assert (loaded.spec, loaded.sites) == (variant.spec, variant.sites)
-    assert (loaded.state_input, loaded.label_input) == (variant.state_input, variant.label_input)
-    again, _ = engine.to_tensors(loaded)
-    assert again.keys() == tensors.keys()
-    assert all(again[name].dtype == tensors[name].dtype and torch.equal(again[name], tensors[name]) for name in tensors)
-    before, after = (engine.class_losses(one, BATCH, run(one, BATCH))[0] for one in (variant, loaded))
-    assert torch.equal(before, after)
+# Variants
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
@@ -298,3 +265,10 @@ def test_moving_to_a_device_keeps_the_variant() -> None:
     variant = grid_variant()
     moved = engine.to_device(variant, torch.device("cpu"))
     assert torch.equal(run(moved, BATCH), run(variant, BATCH))
+
+
+def test_a_word_beyond_the_table_is_refused() -> None:
+    variant, ids = grid_variant(), BATCH.ids.clone()
+    ids[0, 0] = len(variant.embedding.levels)
+    with pytest.raises(IndexError, match=f"word {len(variant.embedding.levels)} is out of range; the variant has"):
+        engine.head_states(engine.prepare(variant), replace(BATCH, ids=ids))

@@ -17,7 +17,7 @@ from core import engine, evaluation
 from core.brevitas_models import BrevitasTwin, compile_variant
 from core.config import MODEL_KINDS, ModelKind, Recipe
 from core.engine import Variant
-from core.evaluation import DIFFERENCE_GRID, LOSS_GRID, Evaluation, Scorer
+from core.evaluation import DIFFERENCE_GRID, LOSS_GRID, Evaluation
 from core.models import Classifier, GenerativeLSTM
 from core.tokens import Batch, Encoded, make_batch
 
@@ -86,7 +86,7 @@ def test_a_quantized_model_scores_as_its_brevitas_graph_one_document_at_a_time(k
     twin = grid_twin(kind, Recipe.preset("uniform", bits))
 
     def single(batch: Batch) -> tuple[Tensor, Tensor | None]:
-        losses, tokens = twin.class_losses(batch)
+        _, losses, tokens = twin.score(batch)
         return losses[0], tokens
 
     assert_equal_to_single_documents(evaluation.evaluate(compile_variant(twin), DOCUMENTS), single)
@@ -100,8 +100,7 @@ def test_brevitas_as_scorer_gives_what_the_engine_gives(kind: ModelKind, bits: i
 
     def score(batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         used.append(len(batch.labels))
-        with torch.inference_mode():
-            return twin.hidden(batch.ids), *twin.class_losses(batch)
+        return twin.score(batch)
 
     ours, theirs = evaluation.evaluate(variant, DOCUMENTS), evaluation.evaluate(variant, DOCUMENTS, score)
     assert sum(used) == len(DOCUMENTS)
@@ -287,7 +286,8 @@ def rough(variant: Variant) -> Variant:
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_a_variant_does_not_differ_from_itself(kind: ModelKind) -> None:
     variant, sample = engine.from_float(tiny(kind)), documents(100)
-    found = evaluation.compare_activations(variant, variant, sample)
+    prepared = engine.prepare(variant)
+    found = evaluation.compare_activations(prepared, prepared, sample)
     assert {site: result["statistic"] for site, result in found.items()} == {"embedding": 0, "lstm": 0, "head": 0}
     tokens = found["embedding"]["n"] // EMBEDDING
     assert found["lstm"]["n"] == tokens * HIDDEN
@@ -299,10 +299,10 @@ def test_a_variant_does_not_differ_from_itself(kind: ModelKind) -> None:
 def test_activations_are_compared_over_real_tokens(kind: ModelKind) -> None:
     reference = engine.from_float(tiny(kind))
     changed = rough(reference)
-    found = evaluation.compare_activations(changed, reference, DOCUMENTS)
-    score: list[Scorer] = [evaluation.engine_scorer(variant) for variant in (reference, changed)]
+    both = [engine.prepare(variant) for variant in (reference, changed)]
+    found = evaluation.compare_activations(both[1], both[0], DOCUMENTS)
     batches = one_by_one(DOCUMENTS)
-    states = [torch.cat([one(batch)[0][0] for batch in batches]).numpy().ravel() for one in score]
+    states = [torch.cat([engine.run_lstm(one, batch)[0] for batch in batches]).numpy().ravel() for one in both]
     embedded = [v.embedding.value[torch.from_numpy(DOCUMENTS.ids)].numpy().ravel() for v in (reference, changed)]
     assert found["embedding"]["statistic"] == pytest.approx(slow_ks(*embedded), abs=1e-9)
     assert found["lstm"]["statistic"] == pytest.approx(slow_ks(*states), abs=2 / len(states[0]))

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from models import token_losses
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from core import models
 from core.config import ModelSpec
-from core.models import Classifier, DiscriminativeLSTM, GenerativeLSTM, next_tokens, pool, token_losses
+from core.models import Classifier, DiscriminativeLSTM, GenerativeLSTM, next_tokens, pool
 from core.tokens import BOS, EOS, PAD, Batch
 
 V, C = 300, 5
@@ -62,13 +63,6 @@ def discriminative(**changes: Any) -> DiscriminativeLSTM:
     return model
 
 
-def plain_losses(states: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-    """Full logits of every class in float64, one class after the other: (M, C)."""
-    states, labels, weight, bias = (tensor.double() for tensor in (states, labels, weight, bias))
-    features = [torch.cat([states, label.expand(len(states), -1)], dim=1) for label in labels]
-    return torch.stack([cross_entropy(x @ weight.T + bias, targets, reduction="none") for x in features], dim=1)
-
-
 def factored(model: GenerativeLSTM, batch: Batch) -> Tensor:
     """Document losses under each class (B, C) from the factored token losses."""
     states, targets, rows = next_tokens(model.hidden(batch.ids), batch)
@@ -106,60 +100,6 @@ def test_factored_scores_stay_exact_for_extreme_logits(scale: float) -> None:
     assert expected.max() > 500
     torch.testing.assert_close(scores, expected, rtol=1e-6, atol=1e-3)
     assert torch.equal(scores.argmin(dim=1), expected.argmin(dim=1))
-
-
-@pytest.mark.parametrize("gap", [20, 60, 90, 100, 103, 200])
-def test_scores_do_not_underflow_where_state_and_class_disagree(gap: float) -> None:
-    """The state bets everything on word 0, class 0 on word 1, class 1 on word 0 as well."""
-    states, labels = torch.eye(2)[:1], torch.eye(2)
-    weight = torch.zeros(4, 4)
-    weight[0, 0], weight[1, 2], weight[0, 3] = gap, gap, gap
-    losses = token_losses(states, labels, weight, torch.zeros(4), torch.tensor([1]))
-    # Words 0 and 1 are equally likely under class 0; under class 1 word 1 is two gaps behind.
-    assert losses.tolist() == [pytest.approx([np.log(2), 2 * gap], abs=1e-4)]
-
-
-@pytest.mark.parametrize("gap", [40, 55, 60, 80, 100, 1000])
-def test_scores_hold_on_both_sides_of_the_underflow(gap: float) -> None:
-    states, labels, weight = torch.randn(50, 6), torch.randn(C, 4), torch.randn(V, 10)
-    weight[:, :6] *= gap / (states @ weight[:, :6].T).max()
-    weight[:, 6:] *= gap / (labels @ weight[:, 6:].T).max()
-    arguments = states, labels, weight, torch.randn(V), torch.randint(V, (50,))
-    torch.testing.assert_close(token_losses(*arguments).double(), plain_losses(*arguments), rtol=1e-5, atol=1e-4)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_token_losses_are_minus_log_probabilities(dtype: torch.dtype) -> None:
-    states, labels = torch.randn(1, 6, dtype=dtype), torch.randn(C, 4, dtype=dtype)
-    weight, bias = torch.randn(V, 10, dtype=dtype), torch.randn(V, dtype=dtype)
-    every_word = token_losses(states.expand(V, -1), labels, weight, bias, torch.arange(V))
-    assert every_word.shape == (V, C)
-    torch.testing.assert_close((-every_word).exp().sum(dim=0), torch.ones(C, dtype=dtype))
-
-
-@pytest.mark.parametrize("rows", [1, 7, 50])
-def test_the_chunk_size_changes_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    states, labels, weight = torch.randn(50, 6), torch.randn(C, 4), torch.randn(V, 10)
-    arguments = states, labels, weight * 40, torch.randn(V), torch.randint(V, (50,))
-    whole = token_losses(*arguments)
-    monkeypatch.setattr(models, "CHUNK_ELEMENTS", rows * V)
-    torch.testing.assert_close(token_losses(*arguments), whole, rtol=1e-6, atol=1e-4)
-    monkeypatch.setattr(models, "CHUNK_ELEMENTS", 1)
-    torch.testing.assert_close(token_losses(*arguments), whole, rtol=1e-6, atol=1e-4)
-
-
-def test_token_losses_leave_their_inputs_alone() -> None:
-    arguments = torch.randn(9, 6), torch.randn(C, 4), torch.randn(V, 10) * 50, torch.randn(V), torch.randint(V, (9,))
-    copies = [tensor.clone() for tensor in arguments]
-    token_losses(*arguments)
-    assert all(torch.equal(tensor, copy) for tensor, copy in zip(arguments, copies, strict=True))
-
-
-def test_no_tokens_have_no_losses() -> None:
-    losses = token_losses(
-        torch.zeros(0, 6), torch.randn(C, 4), torch.randn(V, 10), torch.randn(V), torch.zeros(0, dtype=torch.long)
-    )
-    assert losses.shape == (0, C)
 
 
 # Padding

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from tiny import CLASSES, RUN, computations, rows_of, specify, workplace, write_rows
 
-from core import noise, pipeline, results, training
+from core import live, noise, pipeline, results, training
 from core.brevitas_models import BrevitasTwin
 from core.config import (
     MODEL_KINDS,
@@ -133,7 +133,7 @@ def test_the_row_of_brevitas_is_made_by_brevitas(corpus: str, monkeypatch: pytes
     def refuse(twin: BrevitasTwin, batch: object) -> None:
         raise NotImplementedError
 
-    monkeypatch.setattr(BrevitasTwin, "class_losses", refuse)
+    monkeypatch.setattr(BrevitasTwin, "score", refuse)
     assert pipeline.evaluate(specify(corpus, limit=3))["n"] == 3
     with pytest.raises(NotImplementedError):
         pipeline.evaluate(specify(corpus, limit=3, graph="brevitas"))
@@ -151,7 +151,8 @@ def test_a_prior_is_the_share_of_training_documents(own: Path) -> None:
     expected = np.exp(uniform) * counts
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(np.exp(found), expected, atol=5e-3)
-    predicted = [list(row["probabilities"].values()) for row in pipeline.predict(loaded.test.texts, variants[1])]
+    read = [live.read(text, [variants[1]])[0] for text in loaded.test.texts]
+    predicted = [list(row["probabilities"].values()) for row in read]
     np.testing.assert_allclose(predicted, expected, atol=5e-3)
 
 
@@ -206,7 +207,7 @@ def test_a_text_without_a_word_can_be_evaluated(corpus: str) -> None:
     assert (row["n"], row["detail"]["densities"]) == (1, {})
 
 
-# Comparing and predicting
+# Comparing
 
 
 def test_compare_counts_what_changed(corpus: str) -> None:
@@ -234,26 +235,6 @@ def test_results_on_other_documents_are_not_compared(corpus: str, tmp_path: Path
             pipeline.compare(spec, different)
     assert pipeline.compare(spec, specify(corpus, noise=0.1))["flips"]["n"] == 24
     assert pipeline.compare(spec, specify(corpus, "generative"))["flips"]["n"] == 24
-
-
-@pytest.mark.parametrize("model", MODEL_KINDS)
-def test_a_prediction_is_that_of_the_evaluation(corpus: str, model: ModelKind) -> None:
-    spec = specify(corpus, model, 4)
-    texts = pipeline.load(CorpusSpec(name=corpus)).test.texts
-    found = pipeline.predict(texts, spec.variant)
-    stored = outcome_of(spec)
-    assert [row["label"] for row in found] == [CLASSES[label] for label in stored["predictions"]]
-    shares = np.array([[row["probabilities"][name] for name in CLASSES] for row in found])
-    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-9)
-    np.testing.assert_allclose(shares, np.exp(stored["log_probabilities"]), atol=2e-3)
-
-
-def test_a_prediction_says_how_many_words_are_unknown(corpus: str) -> None:
-    texts = ["wheat harvest", "wheat qqqq", "qqqq zzzz", "!!!", ""]
-    found = pipeline.predict(texts, specify(corpus).variant)
-    assert [row["oov"] for row in found] == [0, 0.5, 1, 0, 0]
-    assert [pytest.approx(1)] * 5 == [sum(row["probabilities"].values()) for row in found]
-    assert pipeline.predict([], specify(corpus).variant) == []
 
 
 def test_progress_is_told_of_every_stage(own: Path) -> None:

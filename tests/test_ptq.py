@@ -5,10 +5,10 @@ from itertools import groupby
 import numpy as np
 import pytest
 import torch
-from models import CLASSES, HIDDEN, LABEL, documents, tiny, whole
+from models import CLASSES, HIDDEN, LABEL, class_losses, documents, tiny, whole
 from torch import Tensor
 
-from core import engine, ptq, ranges
+from core import engine, packing, ptq, ranges
 from core.brevitas_models import BrevitasTwin, compile_variant
 from core.config import MODEL_KINDS, PRESETS, RANGES, HeadMethod, ModelKind, Preset, Ranges, Recipe
 from core.engine import LSTM_SITES, Variant
@@ -32,7 +32,7 @@ def quantized(
 
 
 def same(one: Variant, other: Variant) -> bool:
-    (tensors, meta), (others, other_meta) = engine.to_tensors(one), engine.to_tensors(other)
+    (tensors, meta), (others, other_meta) = packing.to_tensors(one), packing.to_tensors(other)
     return (
         meta == other_meta and tensors.keys() == others.keys() and all(map(torch.equal, *zip_values(tensors, others)))
     )
@@ -274,7 +274,7 @@ def test_the_report_says_what_the_variant_is(kind: ModelKind, rule: Ranges) -> N
     assert (report.documents, report.tokens) == (len(DOCUMENTS), int(DOCUMENTS.lengths.sum()))
     assert [site.site for site in report.sites] == SITES[kind]
     assert {site.site: site.range for site in report.sites} == ranges_of(variant)
-    quantizers = engine.to_tensors(variant)[1]["quantizers"]
+    quantizers = packing.to_tensors(variant)[1]["quantizers"]
     assert {site.site: site.scale for site in report.sites} == {name: one["scale"] for name, one in quantizers.items()}
     assert {site.levels for site in report.sites} == {16}
     assert all(site.largest_seen > 0 for site in report.sites)
@@ -293,7 +293,7 @@ def test_eight_bits_predict_as_the_float_model_does(kind: ModelKind) -> None:
     batch, losses = whole(DOCUMENTS), []
     for variant in (engine.from_float(tiny(kind)), quantized(kind, 8)[0]):
         hidden = engine.run_lstm(engine.prepare(variant), batch)
-        losses.append(engine.class_losses(variant, batch, hidden)[0] / batch.lengths[:, None])
+        losses.append(class_losses(variant, batch, hidden)[0] / batch.lengths[:, None])
     torch.testing.assert_close(*losses, rtol=0, atol=0.1)
     assert (losses[0].argmin(1) == losses[1].argmin(1)).float().mean() > 0.9
 
@@ -318,7 +318,7 @@ def test_a_model_whose_states_never_move_can_be_quantized(kind: ModelKind, rule:
         weight.zero_()
     variant, report = ptq.quantize(model, Recipe.preset("uniform", 3, ranges=rule), DOCUMENTS)
     batch = whole(DOCUMENTS)
-    losses, _ = engine.class_losses(variant, batch, engine.run_lstm(engine.prepare(variant), batch))
+    losses, _ = class_losses(variant, batch, engine.run_lstm(engine.prepare(variant), batch))
     assert bool(losses.isfinite().all())
     assert report.hidden_error == 0
 
@@ -329,5 +329,7 @@ def test_a_model_whose_states_never_move_can_be_quantized(kind: ModelKind, rule:
 def test_a_model_on_the_gpu_is_quantized_there(kind: ModelKind, rule: Ranges) -> None:
     recipe = Recipe.preset("uniform", 8, ranges=rule)
     variant, report = ptq.quantize(tiny(kind).cuda(), recipe, DOCUMENTS)
-    assert {tensor.device.type for tensor in engine.to_tensors(variant)[0].values()} == {"cuda"}
+    matrices = [getattr(variant, name) for name in engine.MATRICES if getattr(variant, name)]
+    tensors = [variant.bias, variant.head_bias, *(part for one in matrices for part in (one.levels, one.scale))]
+    assert {tensor.device.type for tensor in tensors} == {"cuda"}
     assert report.hidden_error == pytest.approx(quantized(kind, 8, rule=rule)[1].hidden_error, rel=0.5)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import evaluation, pipeline, ptq, tokens, training
+from core import evaluation, inputs, pipeline, ptq, tokens, training
 from core.config import EvaluationSpec, ModelKind
+from core.residents import KEPT
 
 CLASSES = ("grain", "metal", "money")
 WORDS = {
@@ -81,5 +82,6 @@ def computations(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def forget_corpora() -> None:
     """Do as a new process would: no corpus in memory."""
-    for cached in (pipeline._load, pipeline._encode, pipeline._alphabet):
+    for cached in (inputs._load, inputs._encode, inputs._encode_split, inputs._alphabet):
         cached.cache_clear()
+    KEPT.clear()
