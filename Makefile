@@ -2,15 +2,20 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-TYPED := core pages app.py
+CORPORA ?= reuters-r8
+TYPED := core pages app.py benchmarks
 
-.PHONY: run test setup corpus lint types browser clean
+.PHONY: run test bench setup corpus lint types browser clean
 
 run: corpus
 	$(BIN)/python -m streamlit run app.py
 
 test: lint types browser corpus
 	$(BIN)/python -m pytest
+
+# The engine against its peers, some minutes for each corpus; leave the machine alone meanwhile.
+bench: corpus
+	for corpus in $(CORPORA); do $(BIN)/python -m benchmarks.engine --corpus $$corpus; done
 
 setup: $(VENV)/.installed
 
