@@ -1,5 +1,7 @@
 """Tiny classifiers, documents and recipes for the tests of the engine and of quantization."""
 
+from collections import Counter
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -40,6 +42,21 @@ def whole(encoded: Encoded) -> Batch:
 def real_states(states: Tensor, batch: Batch) -> Tensor:
     """The states (sum of T, H) of real tokens, of a padded batch's (B, T, H)."""
     return states[batch.mask]
+
+
+def closest_tie(variant: Variant, batch: Batch) -> Tensor:
+    """How far, in steps, each document (B,) stays from a boundary between two levels of any LSTM site."""
+    closest, calls = torch.full((len(batch.ids),), 0.5), Counter[str]()
+
+    def observe(site: str, values: Tensor) -> None:
+        step = calls[site] // (3 if site == "cell_state" else 1)
+        calls[site] += 1
+        steps = values / variant.sites[site].scale
+        live = batch.lengths > step
+        closest[live] = closest[live].minimum((0.5 - (steps - steps.round()).abs()).amin(dim=1))
+
+    engine.run_lstm(engine.prepare(variant), batch, observe)
+    return closest
 
 
 def class_losses(variant: Variant, batch: Batch, hidden: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,4 +1,3 @@
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 
@@ -8,6 +7,7 @@ from models import (
     EMBEDDING,
     HIDDEN,
     class_losses,
+    closest_tie,
     documents,
     grid_twin,
     levels_of,
@@ -61,21 +61,6 @@ def float_losses(model: Classifier) -> tuple[Tensor, Tensor | None]:
     return torch.zeros(len(BATCH.ids), tokens.shape[1]).index_add_(0, rows, tokens), tokens
 
 
-def distances_to_tie(variant: Variant) -> Tensor:
-    """How far, in steps, each document's signals (B,) stay from a boundary between two levels."""
-    closest, calls = torch.full((len(DOCUMENTS),), 0.5), Counter[str]()
-
-    def observe(site: str, values: Tensor) -> None:
-        step = calls[site] // (3 if site == "cell_state" else 1)
-        calls[site] += 1
-        steps = values / variant.sites[site].scale
-        live = BATCH.lengths > step
-        closest[live] = closest[live].minimum((0.5 - (steps - steps.round()).abs()).amin(dim=1))
-
-    engine.run_lstm(engine.prepare(variant), BATCH, observe)
-    return closest
-
-
 # Without quantizers
 
 
@@ -127,7 +112,7 @@ def test_the_engine_equals_brevitas_bit_for_bit_on_an_exact_grid(bits: int, pres
 def test_the_engine_equals_brevitas_with_any_ranges(kind: ModelKind, bits: int, preset: Preset) -> None:
     """Exact but where a float32 sum lies on the boundary of two levels, where rounding is decided by its order."""
     twin = uneven_twin(kind, Recipe.preset(preset, bits))
-    clear = distances_to_tie(compile_variant(twin)) > TIE
+    clear = closest_tie(compile_variant(twin), BATCH) > TIE
     assert clear.float().mean() > 0.5
     for label_range in (0.71, 2.3) if kind == "generative" else (None,):  # one scale for both head inputs, or two
         if label_range:

@@ -1,11 +1,11 @@
 """The trained models on the real test documents: the engine beside Brevitas's own forward, every preset and width."""
 
-from collections import Counter
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from models import closest_tie, whole
 from torch import Tensor
 
 from core import engine, evaluation, pipeline
@@ -48,22 +48,6 @@ def twin_of(kind: ModelKind, preset: Preset, bits: int) -> BrevitasTwin:
     return twin
 
 
-def closest_tie(variant: Variant, documents: Encoded) -> Tensor:
-    """How far, in steps, each document (B,) stays from a boundary between two levels of any LSTM site."""
-    batch, calls = make_batch(documents, np.arange(len(documents))), Counter[str]()
-    closest = torch.full((len(documents),), 0.5)
-
-    def observe(site: str, values: Tensor) -> None:
-        step = calls[site] // (3 if site == "cell_state" else 1)
-        calls[site] += 1
-        steps = values / variant.sites[site].scale
-        live = batch.lengths > step
-        closest[live] = closest[live].minimum((0.5 - (steps - steps.round()).abs()).amin(dim=1))
-
-    engine.run_lstm(engine.prepare(variant), batch, observe)
-    return closest
-
-
 def documents_that_differ(twin: BrevitasTwin, variant: Variant, documents: Encoded) -> np.ndarray:
     """Positions of the documents whose states at the head are not those of Brevitas, bit for bit."""
     found: list[int] = []
@@ -87,7 +71,7 @@ def test_the_engine_says_what_brevitas_says(kind: ModelKind, preset: Preset, bit
     different = documents_that_differ(twin, variant, documents)
     assert len(different) <= len(documents) / 10
     if len(different):
-        assert float(closest_tie(variant, documents.select(different)).max()) < 1e-4
+        assert float(closest_tie(variant, whole(documents.select(different))).max()) < 1e-4
     if ours.token_losses is not None and theirs.token_losses is not None:
         alike = ~np.isin(np.repeat(np.arange(len(documents)), documents.lengths - 1), different)
         assert np.abs(ours.token_losses - theirs.token_losses)[alike].max() < 1e-4
