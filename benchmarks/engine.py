@@ -30,6 +30,7 @@ from core.tokens import Encoded, batches
 BITS = 4
 QUICK: dict[str, Any] = {"ranges": "percentile", "head": "round", "calibration": CalibrationSpec(count=200)}
 LSTM_BATCHES = (64, 256, 1024, 2048)
+FLOAT_BATCHES = (32, 64, 128, 256, 512)
 LOOP_BATCHES = (8, 32, 128)
 MOST_DOCUMENTS = 2000
 LOOP_DOCUMENTS = 200  # the class loop takes minutes on all of them
@@ -52,15 +53,31 @@ class Case:
         return lambda: [run(batch) for batch in ready]
 
 
-def make_case(corpus: str, kind: ModelKind, train_limit: int | None = None) -> Case:
-    """Return a model rounded to BITS, with fitted ranges, so that its LSTM is alive.
+@dataclass(frozen=True)
+class Subject:
+    """Which models are measured: a corpus's own, or made for this, as speed does not depend on what they learned.
 
-    With `train_limit` it is trained for one epoch on so many documents, else as the project trains it; speed does
-    not depend on it.
+    With `train_limit` they are trained for one epoch on so many documents; `min_frequency` sets the vocabulary.
     """
-    spec = pipeline.resolve(
-        pipeline.specify(corpus, kind, BITS, run=_run(train_limit), **{**QUICK, "ranges": "fitted"})
-    )
+
+    corpus: str
+    train_limit: int | None = None
+    min_frequency: int | None = None
+
+    def specify(self, kind: ModelKind, bits: int, **recipe: Any) -> EvaluationSpec:
+        run = {"max_epochs": 1, "limit": self.train_limit} if self.train_limit else None
+        spec = pipeline.specify(self.corpus, kind, bits, run=run, **{**QUICK, **recipe})
+        if self.min_frequency is None:
+            return spec
+        variant = spec.variant
+        tokens = variant.run.tokens.model_copy(update={"min_frequency": self.min_frequency})
+        own = variant.model_copy(update={"run": variant.run.model_copy(update={"tokens": tokens})})
+        return spec.model_copy(update={"variant": own})
+
+
+def make_case(subject: Subject, kind: ModelKind) -> Case:
+    """Return a model rounded to BITS, with fitted ranges, so that its LSTM is alive."""
+    spec = pipeline.resolve(subject.specify(kind, BITS, ranges="fitted"))
     model = pipeline.build_model(spec.variant.run).requires_grad_(False)
     resident = pipeline.resident(spec.variant)
     twin = BrevitasTwin(model, spec.variant.recipe).requires_grad_(False)
@@ -71,10 +88,6 @@ def make_case(corpus: str, kind: ModelKind, train_limit: int | None = None) -> C
     documents = inputs.encode_documents(spec, None)[0]
     order = np.random.default_rng(0).permutation(len(documents))[:MOST_DOCUMENTS]
     return Case(spec, model, resident, twin, documents.select(order))
-
-
-def _run(train_limit: int | None) -> dict[str, Any] | None:
-    return {"max_epochs": 1, "limit": train_limit} if train_limit else None
 
 
 def lstm(case: Case) -> dict[str, float]:
@@ -101,7 +114,7 @@ def discriminative(case: Case) -> dict[str, float]:
         ours = timing.medians(
             {0: partial(evaluation.evaluate, case.resident.variant, case.documents, case.resident.score)}
         )[0]
-        loops = {size: case.all(size, lambda batch: case.model(batch).argmax(1)) for size in LSTM_BATCHES}
+        loops = {size: case.all(size, lambda batch: case.model(batch).argmax(1)) for size in FLOAT_BATCHES}
         size, theirs = timing.best(loops)
     return {"disc_seconds": ours, "disc_vs_float": theirs / ours, "float_best_batch": size}
 
@@ -145,8 +158,12 @@ def generative(case: Case) -> dict[str, float]:
 
 
 def growth(resident: Resident, documents: Encoded) -> dict[str, Any]:
-    """Seconds against the number of documents, of words in the vocabulary and of classes, each from 1x to 8x."""
-    base = np.random.default_rng(0).permutation(len(documents))[: len(documents) // 8]
+    """Seconds against the number of documents, of words in the vocabulary and of classes, each from 1x to 8x.
+
+    1x is an eighth of the documents for a generative model, which takes seconds on all, else all.
+    """
+    least = len(documents) // 8 if isinstance(resident.head, GenerativeHead) else len(documents)
+    base = np.random.default_rng(0).permutation(len(documents))[:least]
     copies = {factor: documents.select(np.tile(base, factor)) for factor in (1, 2, 4, 8)}
     evaluate = partial(evaluation.evaluate, resident.variant)
     found: dict[str, Any] = {
@@ -205,28 +222,24 @@ def agreement(case: Case, documents: Encoded) -> dict[str, Any]:
     return found
 
 
-def typing_seconds(corpus: str, train_limit: int | None) -> float:
+def typing_seconds(subject: Subject) -> float:
     """The median time of one typed text under every width of both models."""
     kinds: tuple[ModelKind, ...] = ("generative", "discriminative")
-    specs = [
-        pipeline.specify(corpus, kind, bits, run=_run(train_limit), **QUICK).variant
-        for kind in kinds
-        for bits in (FLOAT_BITS, *BIT_WIDTHS)
-    ]
+    specs = [subject.specify(kind, bits).variant for kind in kinds for bits in (FLOAT_BITS, *BIT_WIDTHS)]
     return timing.medians({0: partial(live.read, TEXT, specs)}, repeats=21)[0]
 
 
-def measure(corpus: str, train_limit: int | None = None) -> dict[str, Any]:
+def measure(subject: Subject) -> dict[str, Any]:
     """Return everything about one corpus as JSON."""
     imports = {module: timing.import_seconds(module) for module in ("torch", "core.pipeline")}
-    both = {kind: make_case(corpus, kind, train_limit) for kind in ("discriminative", "generative")}
+    both = {kind: make_case(subject, kind) for kind in ("discriminative", "generative")}
     disc, gen = both["discriminative"], both["generative"]
     for case in (disc, gen):
         evaluation.evaluate(case.resident.variant, case.documents, case.resident.score)
     peak = timing.peak_megabytes()
     sample = np.random.default_rng(0).permutation(len(gen.documents))[:LOOP_DOCUMENTS]
     return {
-        "corpus": corpus,
+        "corpus": subject.corpus,
         "machine": timing.machine(),
         "bits": BITS,
         **lstm(disc),
@@ -244,7 +257,7 @@ def measure(corpus: str, train_limit: int | None = None) -> dict[str, Any]:
             "generative": growth(gen.resident, gen.documents),
         },
         "storage": {kind: storage(case) for kind, case in both.items()},
-        "typing_seconds": typing_seconds(corpus, train_limit),
+        "typing_seconds": typing_seconds(subject),
         "peak_megabytes": peak,
         "import_seconds": imports,
         "versions": runtime.versions(),
@@ -270,8 +283,9 @@ def main() -> None:
     parser.add_argument(
         "--train-limit", type=int, help="train one epoch on so many documents, for a corpus without weights"
     )
+    parser.add_argument("--min-frequency", type=int, help="keep words seen so often, for a larger vocabulary")
     arguments = parser.parse_args()
-    found = measure(arguments.corpus, arguments.train_limit)
+    found = measure(Subject(arguments.corpus, arguments.train_limit, arguments.min_frequency))
     print(json.dumps(found) if arguments.json else table(found))
 
 

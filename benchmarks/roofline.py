@@ -23,7 +23,7 @@ def generative_floor(resident: Resident, tokens: int) -> dict[str, float]:
     assert isinstance(head, GenerativeHead)
     floats = product_rate(float_product, hidden, lambda levels: levels)
     states = product_rate(integer_product, hidden, unsigned) if head.integers else floats
-    words, classes = head.class_exp.shape
+    classes, words = head.class_exp.shape
     rest = tokens * 8 * hidden**2 / floats + tokens * words * (1 / exp_rate() + 2 * classes / floats)
     work = 2 * tokens * words * hidden
     return {"floor": work / states + rest, "floor_float32": work / floats + rest}

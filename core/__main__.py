@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
-from core import corpora, live, pipeline, tables, training
+from core import corpora, live, pipeline, shipping, study_command, tables, training
 from core.config import BIT_WIDTHS, FLOAT_BITS, PRESETS, CorpusSpec, HeadMethod, ModelKind, Preset, Ranges
 from core.errors import InputError
 from core.residents import KEPT
@@ -201,6 +201,9 @@ def table(corpus: CorpusName) -> None:
     print(tables.accuracy_table(corpus))
 
 
+app.command(name="study")(study_command.study_command)
+
+
 @app.command(name="list")
 def list_(as_json: Json = False) -> None:
     """List what the store holds."""
@@ -221,17 +224,9 @@ def clean(
 
 @app.command()
 def ship(corpus: CorpusName) -> None:
-    """Copy a corpus's weights and results into the part of the store that is committed.
-
-    Predictions are copied for results without noise; those with noise are rows alone, to keep it small.
-    """
+    """Copy a corpus's weights and results into the part of the store that is committed, as core.shipping chooses."""
     store = Store()
-    rows, cards = store.results(corpus=corpus), store.model_cards(corpus=corpus)
-    if not rows:
-        raise InputError(f"the store has no results for {corpus!r}; run sweep {corpus} first")
-    whole = {row["key"] for row in cards} | {row["key"] for row in rows if row["noise"] == 0}
-    copied = store.ship({"weights", "models", "evaluations"}, whole)
-    copied += store.ship({"evaluations"}, {row["key"] for row in rows} - whole, forms=["row"])
+    copied = shipping.ship(store, corpus)
     print(f"{copied} entries shipped, {store.size_bytes()['shipped'] / 1e6:.1f} MB in all")
 
 
@@ -249,7 +244,7 @@ def main(arguments: list[str]) -> int:
         return _fail(f"{error}; check the path and the disk, or set BITDIAL_CACHE to a folder that can be written")
     if exit_code == _INTERRUPTED:
         return _fail("interrupted; what was finished is kept, the same command goes on from there", exit_code)
-    return 0
+    return exit_code or 0
 
 
 def _fail(message: str, code: int = 2) -> int:

@@ -14,7 +14,9 @@ from core.tokens import Batch, Encoded, batches, make_batch
 
 BATCH_SIZE = 1024
 ACTIVATION_DOCUMENTS = 64
+CALIBRATION_DOCUMENTS = 256
 HEAD_TOKENS = 32
+ECDF_POINTS = 201
 LOSS_GRID = np.linspace(0.0, 25.0, 251)
 DIFFERENCE_GRID = np.linspace(-10.0, 10.0, 201)
 
@@ -126,16 +128,39 @@ def compare_activations(prepared: Prepared, reference: Prepared, documents: Enco
     for a generative model the whole vocabulary at about HEAD_TOKENS tokens). The documents are
     ACTIVATION_DOCUMENTS drawn with a fixed seed.
     """
-    order = numpy_generator(0, "activations").permutation(len(documents))[:ACTIVATION_DOCUMENTS]
-    sample = documents.select(np.sort(order))
+    sample = _sample(documents, ACTIVATION_DOCUMENTS)
     ours, theirs = (_activations(one, sample) for one in (prepared, reference))
     return {site: asdict(stats.ks_two_sample(theirs[site], ours[site])) for site in ours}
+
+
+def compare_documents(prepared: Prepared, first: Encoded, second: Encoded) -> tuple[dict, dict[str, np.ndarray]]:
+    """Return how the activations that two sets of documents cause in one variant differ (paper, section 6.1.2).
+
+    Sites: embedding and lstm, as in `compare_activations`, of CALIBRATION_DOCUMENTS of each set, drawn with a fixed
+    seed. Returns KS results by site, as JSON, and the two distribution functions of each site for charts: rows grid,
+    first, second of (3, ECDF_POINTS), the grid from the smallest to the largest value of both.
+    """
+    pair = [_activations(prepared, _sample(documents, CALIBRATION_DOCUMENTS)) for documents in (first, second)]
+    sites = {site: (pair[0][site], pair[1][site]) for site in ("embedding", "lstm")}
+    ks = {site: asdict(stats.ks_two_sample(*values)) for site, values in sites.items()}
+    return ks, {site: _distribution_functions(*values) for site, values in sites.items()}
 
 
 def compare_weights(variant: Variant, reference: Variant) -> dict:
     """Return the KS result, as JSON, between the head weights of two variants (paper, section 6.1.1)."""
     pair = [one.head.value.cpu().numpy().ravel() for one in (reference, variant)]
     return asdict(stats.ks_two_sample(*pair))
+
+
+def _sample(documents: Encoded, count: int) -> Encoded:
+    order = numpy_generator(0, "activations").permutation(len(documents))[:count]
+    return documents.select(np.sort(order))
+
+
+def _distribution_functions(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    grid = np.linspace(min(first.min(), second.min()), max(first.max(), second.max()), ECDF_POINTS)
+    shares = [np.searchsorted(np.sort(values), grid, side="right") / len(values) for values in (first, second)]
+    return np.stack([grid, *shares])
 
 
 @torch.inference_mode()

@@ -43,10 +43,10 @@ class GenerativeHead:
     def __init__(self, weight: Matrix, class_logits: Tensor, quantizer: Quantizer | None, largest: float) -> None:
         self.weight, self.class_logits, self.quantizer = weight, class_logits, quantizer
         self.class_top = class_logits.max(dim=1, keepdim=True).values  # (C, 1)
-        self.class_exp = (class_logits - self.class_top).exp_().T.contiguous()  # (V, C)
+        self.class_exp = (class_logits - self.class_top).exp_()  # (C, V)
         self.rows, self.columns = BLOCKS[class_logits.device.type]
         largest_logit = float(weight.value.abs().sum(dim=1).max()) * largest
-        largest_sum = largest_logit + math.log(len(self.class_exp))
+        largest_sum = largest_logit + math.log(class_logits.shape[1])
         self.excess = max(largest_sum - SAFE, 0.0)
         spread = float((self.class_top - class_logits).max())
         lost = math.exp(min(largest_sum, SAFE) - SAFE) if spread > SAFE else 0.0  # by what underflowed in class_exp
@@ -75,23 +75,26 @@ class GenerativeHead:
     def _losses(self, states: Tensor, targets: Tensor, buffer: Tensor) -> Tensor:
         entered = to_levels(states, self.quantizer) if self.quantizer else states
         total = self._sums(entered, buffer)
-        own = (entered * self.weight.levels[targets]).sum(dim=1, keepdim=True).mul_(self.unit)
-        logits = own + self.class_logits.T[targets]
-        found = total.log().add_(self.excess).add_(self.class_top.T)
+        own = (entered * self.weight.levels[targets]).sum(dim=1).mul_(self.unit)
+        logits = own + self.class_logits[:, targets]
+        found = total.log().add_(self.excess).add_(self.class_top)
         if self.faint:
-            for label in (total < self.faint).any(dim=0).nonzero()[:, 0].tolist():
-                faint = total[:, label] < self.faint
+            for label in (total < self.faint).any(dim=1).nonzero()[:, 0].tolist():
+                faint = total[label] < self.faint
                 every = entered[faint] @ self.weight.levels.to(entered.dtype).T * self.unit
-                found[faint, label] = (every + self.class_logits[label]).logsumexp(dim=1)
-        return found - logits
+                found[label, faint] = (every + self.class_logits[label]).logsumexp(dim=1)
+        return (found - logits).T
 
     def _sums(self, entered: Tensor, buffer: Tensor) -> Tensor:
-        """Return sum over v of exp(A[t, v] - excess) * class_exp[v, c] for every token and class, (M', C)."""
-        total = entered.new_zeros(len(entered), len(self.class_logits))
+        """Return sum over v of class_exp[c, v] * exp(A[t, v] - excess) for every class and token, (C, M').
+
+        With the tokens as columns the product is up to four times as fast as with the few classes as columns.
+        """
+        total = entered.new_zeros(len(self.class_logits), len(entered))
         entered = unsigned(entered) if self.integers else entered
-        for product, exponentials in zip(self.products, self.class_exp.split(self.columns), strict=True):
+        for product, exponentials in zip(self.products, self.class_exp.split(self.columns, dim=1), strict=True):
             logits = product(entered, buffer)
-            total.addmm_((logits.sub_(self.excess) if self.excess else logits).exp_(), exponentials)
+            total.addmm_(exponentials, (logits.sub_(self.excess) if self.excess else logits).exp_().T)
         return total
 
 

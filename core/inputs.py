@@ -1,14 +1,16 @@
 """What is evaluated: corpora, their encoded splits and noisy copies of them, each made once and kept in memory."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from core import corpora, noise, runtime, tokens
-from core.config import CorpusSpec, EvaluationSpec, NoiseSpec, Split, TokenSpec, derived_key
+from core.config import CorpusSpec, EvaluationSpec, ModelRun, NoiseSpec, Split, TokenSpec, derived_key
 from core.corpora import Corpus, Documents
 from core.errors import InputError
+from core.seeding import derive
 from core.store import Row, Store
 from core.tokens import Encoded, EncodedCorpus
 
@@ -26,6 +28,12 @@ def load(spec: CorpusSpec) -> Corpus:
 def encode(corpus: CorpusSpec, spec: TokenSpec) -> EncodedCorpus:
     """Return the encoded corpus; the ids are kept in the store by the corpus's content."""
     return _encode(resolve_corpus(corpus), spec, runtime.cache_dir())
+
+
+def encode_training(run: ModelRun) -> EncodedCorpus:
+    """Return what a run trains on: its encoded corpus, training and validation text corrupted if the run says so."""
+    data = encode(run.corpus, run.tokens)
+    return _corrupted(run, runtime.cache_dir()) if run.train.noise else data
 
 
 def resolve_corpus(spec: CorpusSpec) -> CorpusSpec:
@@ -56,6 +64,27 @@ def encode_documents(spec: EvaluationSpec, documents: Documents | None) -> tuple
     if documents is None:
         return _encode_split(run.corpus, run.tokens, spec.split, spec.noise, spec.limit, runtime.cache_dir())
     return _noisy(documents, encode(run.corpus, run.tokens), run.tokens, spec.noise, spec.limit)
+
+
+def read_texts(spec: EvaluationSpec) -> list[str]:
+    """Return the texts of a spec's documents, corrupted and cut as it says, before they are cleaned and cut in words.
+
+    Raises InputError where the corpus cannot be had, and for a file of the user's.
+    """
+    if spec.documents is not None:
+        raise InputError("the texts of a test file are not kept; open the file itself")
+    corpus = load(spec.variant.run.corpus)
+    return noise.corrupt(getattr(corpus, spec.split).texts[: spec.limit], spec.noise, _alphabet(corpus)).texts
+
+
+@lru_cache(maxsize=KEPT_CORPORA)
+def _corrupted(run: ModelRun, cache: Path) -> EncodedCorpus:
+    data = encode(run.corpus, run.tokens)
+    splits = [
+        _noisy(documents, data, run.tokens, NoiseSpec(level=run.train.noise, seed=derive(run.train.seed, name)), None)
+        for name, documents in (("train", data.corpus.train), ("validation", data.corpus.validation))
+    ]
+    return replace(data, train=splits[0][0], validation=splits[1][0])
 
 
 @lru_cache(maxsize=KEPT_DOCUMENTS)

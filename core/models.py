@@ -2,10 +2,14 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout
+from torch.nn import LinearCrossEntropyOptions
+from torch.nn.functional import cross_entropy, dropout, linear_cross_entropy
 
 from core.config import ModelSpec
 from core.tokens import PAD, Batch
+
+# Tokens scored at a time: their V logits stay in cache, and (M, V) is never held.
+CHUNKS = LinearCrossEntropyOptions(batch_chunk_size=256, chunking_method=None, acc_policy="balanced")
 
 
 class DiscriminativeLSTM(nn.Module):
@@ -50,11 +54,18 @@ class GenerativeLSTM(nn.Module):
         return self.lstm(embedded)[0]
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
-        """Return summed next-token loss under the true class (equation 13) and the number of tokens."""
+        """Return summed next-token loss under the true class (equation 13) and the number of tokens.
+
+        Under autocast the head runs, and the sum is rounded, in its dtype.
+        """
         hidden, targets, document = next_tokens(self.hidden(batch.ids), batch)
         labels = self.label_embedding(batch.labels[document])
         features = dropout(torch.cat([hidden, labels], dim=-1), self.spec.dropout, self.training)
-        return cross_entropy(self.head(features).float(), targets, reduction="sum"), len(targets)
+        device = features.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
+        inputs, weight, bias = (part.to(dtype) for part in (features, self.head.weight, self.head.bias))
+        loss = linear_cross_entropy(inputs, weight, targets, linear_bias=bias, reduction="sum", options=CHUNKS)
+        return loss.float(), len(targets)
 
 
 Classifier = DiscriminativeLSTM | GenerativeLSTM

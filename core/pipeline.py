@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import calibration, engine, evaluation, inputs, models, packing, results, runtime, stats, training
+from core import calibration, engine, evaluation, inputs, models, packing, results, runtime, training
 from core.config import (
     FLOAT_BITS,
     CalibrationSpec,
     CorpusSpec,
+    DistanceSpec,
     EvaluationSpec,
     ModelKind,
     ModelRun,
     NoiseSpec,
     Preset,
     Recipe,
+    Spec,
     VariantSpec,
     default_run,
 )
@@ -31,7 +33,7 @@ from core.corpora import Documents
 from core.engine import Variant
 from core.errors import InputError
 from core.evaluation import Evaluation
-from core.inputs import encode, resolve_corpus
+from core.inputs import encode, encode_training, resolve_corpus
 from core.inputs import load as load
 from core.models import Classifier
 from core.residents import KEPT, Resident
@@ -93,7 +95,7 @@ def build_model(run: ModelRun, progress: Progress = SILENT) -> Classifier:
     key = run.fingerprint()
     if found := store.load_tensors("weights", key):
         return _restore(run, *found)
-    data = encode(run.corpus, run.tokens)
+    data = encode_training(run)
     start = time.perf_counter()
     trained = training.train(run, data, progress.epoch, partial(progress.stage, "train"), _Checkpoints(store, run))
     history = [{n: v if np.isfinite(v) else None for n, v in asdict(report).items()} for report in trained.history]
@@ -126,10 +128,13 @@ def build_variant(spec: VariantSpec, progress: Progress = SILENT) -> tuple[Varia
         return engine.to_device(packing.from_tensors(tensors, meta["variant"]), runtime.device()), meta["report"]
     from core import ptq  # Brevitas takes seconds to import, and stored variants do not need it
 
-    data = encode(spec.run.corpus, spec.run.tokens)
+    data = encode_training(spec.run)
     drawn = calibration.choose(data.train.labels, data.corpus.class_names, spec.calibration)
     model, chosen = build_model(spec.run, progress), data.train.select(drawn.index)
-    variant, report = ptq.quantize(model, spec.recipe, chosen, lambda stage, done: progress.stage(stage, done, 1.0))
+    name = (spec.run, spec.calibration, runtime.device())
+    variant, report = ptq.quantize(
+        model, spec.recipe, chosen, lambda stage, share: progress.stage(stage, share, 1.0), name
+    )
     weights = evaluation.compare_weights(variant, engine.from_float(model))
     full = asdict(report) | {"composition": drawn.counts, "note": drawn.note, "ks_head_weights": weights}
     full |= {"stored_bytes": packing.stored_bytes(variant)}
@@ -196,9 +201,57 @@ def find(spec: EvaluationSpec) -> Row | None:
     return found | {"source": "store"} if found else None
 
 
+def measure_distance(spec: DistanceSpec, progress: Progress = SILENT) -> Row:
+    """Return the distance between two calibration draws as `find_distance` does, measured if the store lacks it."""
+    if found := find_distance(spec):
+        return found
+    run = _resolve_run(spec.run)
+    data, prepared = encode_training(run), resident(VariantSpec(run=run), progress).prepared
+    draws = [calibration.choose(data.train.labels, data.corpus.class_names, draw) for draw in (spec.first, spec.second)]
+    ks, curves = evaluation.compare_documents(prepared, *(data.train.select(draw.index) for draw in draws))
+    spec = spec.model_copy(update={"run": run})
+    meta = _meta(spec) | {"ks": ks, "documents": [len(draw.index) for draw in draws]}
+    tensors = {site: torch.from_numpy(curve) for site, curve in curves.items()}
+    Store().save_tensors("distances", spec.fingerprint(), tensors, meta)
+    return (find_distance(spec) or {}) | {"source": "computed"}
+
+
+def find_distance(spec: DistanceSpec) -> Row | None:
+    """Return the stored distance of a spec (see `distances`), or None; computes nothing."""
+    return _distance(spec.model_copy(update={"run": _resolve_run(spec.run)}).fingerprint())
+
+
+def distances(corpus: str) -> list[Row]:
+    """Return all stored distances between draws of a corpus.
+
+    A row has key, corpus, model, seed, first and second (how each set was drawn), draw, documents (how many each set
+    has), ks and curves by site (see `evaluation.compare_documents`), spec, versions, source.
+    """
+    found = (_distance(key) for key in Store().keys("distances"))
+    return [row for row in found if row and row["corpus"] == corpus]
+
+
+def _distance(key: str) -> Row | None:
+    if not (found := Store().load_tensors("distances", key)):
+        return None
+    tensors, meta = found
+    spec = DistanceSpec.model_validate(meta["spec"])
+    row: Row = {"key": key, "corpus": spec.run.corpus.name, "model": spec.run.model.kind}
+    row |= {"seed": spec.run.train.seed, "first": spec.first.label, "second": spec.second.label}
+    row |= {"draw": spec.first.seed, "curves": {site: curve.tolist() for site, curve in tensors.items()}}
+    return row | meta | {"source": "store"}
+
+
 def trained(run: ModelRun) -> bool:
     """Say whether the store has the weights of a run."""
     return Store().find_model_card(_resolve_run(run).fingerprint()) is not None
+
+
+def stored(spec: VariantSpec) -> bool:
+    """Say whether the store has a variant, so that it is neither trained nor quantized to be used."""
+    spec = _resolve_variant(spec)
+    kind, key = ("variants", spec.fingerprint()) if spec.recipe else ("weights", spec.run.fingerprint())
+    return Store().has_tensors(kind, key)
 
 
 def compare(a: EvaluationSpec, b: EvaluationSpec) -> Row:
@@ -206,17 +259,22 @@ def compare(a: EvaluationSpec, b: EvaluationSpec) -> Row:
 
     Both are evaluated if the store lacks them. Raises InputError if they are not about the same documents.
     """
-    first, second = (_arrays(results.load_outcome, spec) for spec in (a, b))
+    first, second = (outcome(spec) for spec in (a, b))
     about = [(spec.variant.run.corpus.content, spec.split, spec.documents) for spec in (resolve(a), resolve(b))]
     if about[0] != about[1] or not np.array_equal(first["labels"], second["labels"]):
         raise InputError("the two results are on different documents; compare results of one corpus, split and limit")
-    right = [outcome["predictions"] == outcome["labels"] for outcome in (first, second)]
-    return {
-        "mcnemar": asdict(stats.mcnemar_exact(right[0], right[1])),
-        "difference": asdict(stats.paired_bootstrap(right[0], right[1], seed=0)),
-        "flips": asdict(stats.flips(first["labels"], first["predictions"], second["predictions"])),
-        "kl": stats.kl_divergence(first["log_probabilities"], second["log_probabilities"]),
-    }
+    return results.contrast(first, second)
+
+
+def outcome(spec: EvaluationSpec, progress: Progress = SILENT) -> dict[str, np.ndarray]:
+    """Return a result's arrays as `find_outcome` does, evaluated if the store lacks the result or only them."""
+    found: dict[str, np.ndarray] = _arrays(results.load_outcome, spec, progress=progress)
+    return found
+
+
+def find_outcome(spec: EvaluationSpec) -> dict[str, np.ndarray] | None:
+    """Return the stored arrays of a result (see `results.load_outcome`), or None; computes nothing."""
+    return results.load_outcome(Store(), resolve(spec).fingerprint())
 
 
 def _resolve_run(run: ModelRun) -> ModelRun:
@@ -254,16 +312,21 @@ def _scorer(spec: VariantSpec, ready: Resident, progress: Progress) -> evaluatio
     return BrevitasTwin(build_model(spec.run, progress), None).requires_grad_(False).score
 
 
-def _arrays(load: Callable[[Store, str], Any], spec: EvaluationSpec, documents: Documents | None = None) -> Any:
+def _arrays(
+    load: Callable[[Store, str], Any],
+    spec: EvaluationSpec,
+    documents: Documents | None = None,
+    progress: Progress = SILENT,
+) -> Any:
     """Return what `load` finds of a result, which is evaluated if the store lacks it or its arrays."""
-    key = evaluate(spec, documents=documents)["key"]
+    key = evaluate(spec, progress=progress, documents=documents)["key"]
     if (found := load(Store(), key)) is None:
-        _compute(resolve(spec), SILENT, documents)
+        _compute(resolve(spec), progress, documents)
         found = load(Store(), key)
     return found
 
 
-def _meta(spec: ModelRun | VariantSpec) -> Row:
+def _meta(spec: Spec) -> Row:
     return {"spec": spec.model_dump(mode="json"), "versions": runtime.versions()}
 
 

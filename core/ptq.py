@@ -5,7 +5,7 @@ Ranges come from the calibration documents run through the model with quantized 
 percentile per call, which depends on how calls are batched); padding is never seen, labels never used.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -55,25 +55,31 @@ class PtqReport:
 
 
 def quantize(
-    model: Classifier, recipe: Recipe, calibration: Encoded, on_progress: Progress = lambda stage, share: None
+    model: Classifier,
+    recipe: Recipe,
+    calibration: Encoded,
+    on_progress: Progress = lambda stage, share: None,
+    name: Hashable = None,
 ) -> tuple[Variant, PtqReport]:
     """Return the quantized variant of a float model, and a report; the model is left as it was.
 
-    `calibration.labels` are not read. `on_progress(stage, share of the stage)` is called as work goes on.
+    `calibration.labels` are not read. `on_progress(stage, share of the stage)` is called as work goes on. With a
+    `name` for model and documents, what calibration saw is kept for the next recipe that has the same weights.
     """
     twin = BrevitasTwin(model, recipe)
     groups = [batch.to(model.head.weight.device) for batch in batches(calibration, BATCH_SIZE)]
-    seen = ranges.observe(_float_activations(twin), groups, partial(on_progress, "calibrate"))
-    chosen = {site: _range(recipe, seen[site]) for site in LSTM_SITES}
-    _set_ranges(twin, chosen)
+    seen = _observe(twin, recipe, groups, name, partial(on_progress, "calibrate"))
+    _set_ranges(twin, {site: _range(recipe, seen[site]) for site in LSTM_SITES})
     sample = _fit_sample(calibration).to(model.head.weight.device)
     target = ranges.reference_states(model, sample)
     if recipe.ranges == "fitted":
         _set_ranges(twin, ranges.fit(compile_variant(twin), seen, sample, target, partial(on_progress, "fit")))
     _set_ranges(twin, _head_ranges(recipe, seen))
+    if recipe.cell_range:
+        _set_ranges(twin, {"cell_state": recipe.cell_range})
     rounded = compile_variant(twin)
-    if recipe.head == "gpfq":
-        _refine_head(twin, engine.from_float(model), rounded, groups, partial(on_progress, "gpfq"))
+    if reference := _gpfq_reference(recipe, engine.from_float(model), rounded):
+        _refine_head(twin, reference, rounded, groups, partial(on_progress, "gpfq"))
     variant = compile_variant(twin)
     changed = float((variant.head.levels != rounded.head.levels).float().mean())
     error = ranges.hidden_error(engine.prepare(variant), sample, target)
@@ -138,6 +144,17 @@ class _ColumnGPFQ(GPFQ):
         return self.history[None, :, :step]
 
 
+def _gpfq_reference(recipe: Recipe, model: Variant, rounded: Variant) -> Variant | None:
+    """Return what GPFQ takes for float, None without it.
+
+    Brevitas switches quantizers off for that pass, but its LSTM cell does not listen: "gpfq-stock" keeps the LSTM's
+    activations quantized, as that does, and takes all weights and the head's input in float.
+    """
+    if recipe.head == "gpfq-stock":
+        return replace(model, sites=rounded.sites)
+    return model if recipe.head == "gpfq" else None
+
+
 @torch.no_grad()
 def _refine_head(
     twin: BrevitasTwin, reference: Variant, rounded: Variant, groups: Sequence[Batch], on_batch: Callable[[float], None]
@@ -151,6 +168,22 @@ def _refine_head(
     refiner.H, refiner.G = h.float()[None].to(device), g.float()[None].to(device)
     refiner.single_layer_update()
     del twin.head.weight_orig
+
+
+_last_seen: dict[Hashable, dict[str, Magnitudes]] = {}
+
+
+def _observe(
+    twin: BrevitasTwin, recipe: Recipe, groups: Sequence[Batch], name: Hashable, on_batch: Callable[[float], None]
+) -> dict[str, Magnitudes]:
+    bits = recipe.bits
+    key = (name, bits.embedding_weight, bits.lstm_weight, bits.label_weight)
+    if name is None or (seen := _last_seen.get(key)) is None:
+        seen = ranges.observe(_float_activations(twin), groups, on_batch)
+        if name is not None:
+            _last_seen.clear()
+            _last_seen[key] = seen
+    return seen
 
 
 def _float_activations(twin: BrevitasTwin) -> Variant:

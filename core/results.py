@@ -1,9 +1,12 @@
 """From an evaluation to what the store keeps of it: one queryable row, and compact arrays beside it."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
+
 import numpy as np
 import torch
 
-from core import evaluation, runtime
+from core import evaluation, runtime, stats
 from core.config import FLOAT_BITS, PRESETS, EvaluationSpec, Recipe
 from core.evaluation import Evaluation
 from core.store import Row, Store
@@ -77,6 +80,20 @@ def load_outcome(store: Store, key: str) -> dict[str, np.ndarray] | None:
     tensors, _ = found
     logs = torch.log_softmax(tensors["log_probabilities"].double(), dim=1)
     return {name: tensor.numpy() for name, tensor in (tensors | {"log_probabilities": logs}).items()}
+
+
+def contrast(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> Row:
+    """Return how the second outcome differs from the first on the same documents, both as `load_outcome` gives them.
+
+    One row: mcnemar, difference (second minus first) and flips as in `stats`, kl of first from second in nats.
+    """
+    right = [outcome["predictions"] == outcome["labels"] for outcome in (first, second)]
+    return {
+        "mcnemar": asdict(stats.mcnemar_exact(right[0], right[1])),
+        "difference": asdict(stats.paired_bootstrap(right[0], right[1], seed=0)),
+        "flips": asdict(stats.flips(first["labels"], first["predictions"], second["predictions"])),
+        "kl": stats.kl_divergence(first["log_probabilities"], second["log_probabilities"]),
+    }
 
 
 def load_token_losses(store: Store, key: str) -> np.ndarray | None:

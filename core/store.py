@@ -93,6 +93,15 @@ class Store:
         found = self._load("local", kind, key)
         return self._load("shipped", kind, key) if found is None else found
 
+    def has_tensors(self, kind: str, key: str) -> bool:
+        """Say whether a layer has a file of that name; its content is checked when it is loaded."""
+        return any(_tensor_path(self._folder(layer), kind, key).is_file() for layer in LAYERS)
+
+    def keys(self, kind: str) -> list[str]:
+        """Return the keys of all tensor files of a kind, sorted; their content is checked when they are loaded."""
+        folders = (self._folder(layer) / _checked("kind", kind) for layer in LAYERS)
+        return sorted({path.stem for folder in folders for path in folder.glob(f"*{SUFFIX}")})
+
     def save_result(self, row: Row) -> None:
         """Write one row of `evaluations`, replacing the row of that key.
 

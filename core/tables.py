@@ -6,18 +6,20 @@ from core.errors import InputError
 from core.store import Row, Store
 
 DEAD_MARK = "†"
+SCHEMES = (None, "conditional", "unconditional")
 SETTINGS = ("preset", "ranges", "head", "calibration")
 
 
 def accuracy_table(corpus: str, seed: int = 0) -> str:
-    """Return accuracy in percent by bit-width for every stored setting of both models, without noise.
+    """Return accuracy in percent by bit-width for every stored preset, range rule, head and scheme of both models.
 
-    A cell is the mean over the stored calibration seeds, with their number where there are several, and the
-    variance of the LSTM's output behind a slash; DEAD_MARK stands where the output is constant.
+    Without noise, in the text or in training, classes left out of calibration, or a range set by hand. A cell is the
+    mean over the stored calibration seeds, with their number where there are several, and the variance of the LSTM's
+    output behind a slash; DEAD_MARK stands where the output is constant.
     Raises InputError if the store has no such results.
     """
     rows = Store().results(corpus=corpus, noise=0.0, seed=seed, split="test", test_limit=None)
-    rows = [row for row in rows if row["preset"] != "float-in-brevitas"]
+    rows = [row for row in rows if _is_plain(row)]
     if not rows:
         raise InputError(f"the store has no results for {corpus!r}; run sweep {corpus} first")
     parts = ([row for row in rows if row["model"] == model] for model in MODEL_KINDS)
@@ -39,6 +41,12 @@ def _model_table(rows: list[Row]) -> str:
         cells = (_cell([row for row in rows if row["bits"] == bits and _is(row, setting)]) for bits in BIT_WIDTHS)
         lines.append(_line([*setting, *cells]))
     return "\n".join(lines)
+
+
+def _is_plain(row: Row) -> bool:
+    variant = row["spec"]["variant"]
+    by_hand = (variant["recipe"] or {}).get("cell_range") or variant["run"]["train"].get("noise")
+    return row["preset"] != "float-in-brevitas" and row["calibration"] in SCHEMES and not by_hand
 
 
 def _is(row: Row, setting: tuple[str, ...]) -> bool:

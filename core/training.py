@@ -96,7 +96,7 @@ class _Fit:
         self.device = runtime.device()
         torch.manual_seed(derive(self.spec.seed, "weights"))
         self.model = models.build(run.model, len(data.vocabulary), len(data.corpus.class_names)).to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.spec.learning_rate)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.spec.learning_rate, fused=True)
         self.best: dict[str, torch.Tensor] = {}
         self.history: list[EpochReport] = []
 

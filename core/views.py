@@ -79,14 +79,14 @@ def compare(settings: Settings) -> Comparison:
         specs = [settings.spec(model), settings.spec(model, FLOAT_BITS)]
         row, reference = (pipeline.find(spec) for spec in specs)
         missing += [spec for spec, found in zip(specs, (row, reference), strict=True) if found is None]
-        _check_classes(specs[0], reference)
+        check_classes(specs[0], reference)
         sides.append(Side(model, row, reference, pipeline.trained(specs[0].variant.run)))
     return Comparison(settings, tuple(sides), tuple({spec.fingerprint(): spec for spec in missing}.values()))
 
 
-def refused(asked: Mapping[str, str], settings: Settings) -> list[str]:
-    """Say which settings of an address (name to text) are not those in use, a sentence for each."""
-    used = {name: value for name, value in asdict(settings).items() if name in asked}
+def refused(asked: Mapping[str, str], settings: Settings, prefix: str = "") -> list[str]:
+    """Say which settings of an address (`prefix` + name to text) are not those in use, a sentence for each."""
+    used = {prefix + name: value for name, value in asdict(settings).items() if prefix + name in asked}
     return [
         f"{name}={asked[name]} in the address is no choice of this page; {name}={value} is shown. Choose another here."
         for name, value in used.items()
@@ -126,7 +126,7 @@ def loss_curves(side: Side) -> list[DensityCurve]:
         (f"{row['bits']} bits", row, charts.MODEL_COLOURS[side.model], "solid"),
     ):
         if found := source["detail"]["densities"].get("token_losses"):
-            curves.append((name, _kde(found), colour, dash))
+            curves.append((name, kde(found), colour, dash))
     return curves if row["bits"] != FLOAT_BITS else curves[:1]
 
 
@@ -134,9 +134,7 @@ def difference_curves(side: Side) -> list[DensityCurve]:
     """The density of each token's loss minus its loss in float; none where there is no difference."""
     row, _ = both(side)
     found = row["detail"]["densities"].get("difference")
-    return (
-        [(f"{row['bits']} bits minus float", _kde(found), charts.MODEL_COLOURS[side.model], "solid")] if found else []
-    )
+    return [(f"{row['bits']} bits minus float", kde(found), charts.MODEL_COLOURS[side.model], "solid")] if found else []
 
 
 def both(side: Side) -> tuple[Row, Row]:
@@ -173,19 +171,19 @@ def known_corpora() -> list[str]:
     return sorted({card["corpus"] for card in Store().model_cards()})
 
 
-def _fault(error: Mapping[str, Any]) -> str:
-    """Write one of pydantic's faults with its place and what was given; our own messages say that already."""
-    text = error["msg"]
-    own = text.removeprefix("Value error, ")
-    return own if own != text else f"{'.'.join(map(str, error['loc']))}: {text}, not {error['input']!r}"
-
-
-def _check_classes(spec: EvaluationSpec, reference: Row | None) -> None:
+def check_classes(spec: EvaluationSpec, reference: Row | None) -> None:
     """Raise InputError if a calibration names a class that the corpus does not have, or one twice."""
     draws = spec.variant.calibration
     if draws and (draws.classes or draws.mix):
         names = reference["detail"]["class_names"] if reference else pipeline.load(spec.variant.run.corpus).class_names
         calibration.choose(np.arange(len(names)), names, draws.model_copy(update={"fraction": 1.0}))
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    """Write one of pydantic's faults with its place and what was given; our own messages say that already."""
+    text = error["msg"]
+    own = text.removeprefix("Value error, ")
+    return own if own != text else f"{'.'.join(map(str, error['loc']))}: {text}, not {error['input']!r}"
 
 
 def _says(text: str, value: object) -> bool:
@@ -199,7 +197,7 @@ def _noise(row: Row) -> str:
     return f"noise {row['noise']:g} (seed {row['noise_seed']})" if row["noise"] else "no noise"
 
 
-def _kde(found: Row) -> Kde:
+def kde(found: Row) -> Kde:
     density = np.asarray(found["density"])
     grid = np.linspace(found["low"], found["high"], len(density))
     return Kde(grid, density, found["bandwidth"], found["rule"], found["n"], found["median"], found["maximum"])

@@ -1,14 +1,14 @@
-"""The landing page: two dials, the generative and the discriminative classifier side by side."""
+"""The landing page: two dials, the generative and the discriminative classifier side by side; or any A against B."""
 
 from functools import partial
-from shlex import quote
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from core import charts, corpora, pipeline, views
+from core import charts, corpora, downloads, pipeline, report, views
 from core.config import BIT_WIDTHS, FLOAT_BITS, HEAD_METHODS, NOISE_LEVELS, PRESETS, RANGES
 from core.errors import InputError
+from pages import pair, parts
+from pages.parts import Figures
 
 CONFUSION_VIEWS: dict[str, charts.ConfusionMode] = {
     "Counts": "counts",
@@ -25,15 +25,18 @@ STICKY = """<style>
 </style>"""
 
 
+def choose_corpus() -> str:
+    st.subheader("What is compared")
+    names = list(dict.fromkeys([*views.known_corpora(), *corpora.REGISTERED]))
+    return st.selectbox("Corpus", names, index=names.index(corpora.DEFAULT), key="corpus", bind="query-params")
+
+
 def dials() -> views.Settings:
     asked = {} if "bits" in st.session_state else st.query_params.to_dict()
     light, dark = (st.get_option(f"theme.{name}.backgroundColor") for name in ("light", "dark"))
     st.html(STICKY.replace("LIGHT", light).replace("DARK", dark))
     with st.sidebar:
-        st.subheader("What is compared")
-        names = list(dict.fromkeys([*views.known_corpora(), *corpora.REGISTERED]))
-        start = names.index(corpora.DEFAULT)
-        corpus = st.selectbox("Corpus", names, index=start, key="corpus", bind="query-params")
+        corpus = choose_corpus()
         preset = st.selectbox(
             "Preset",
             PRESETS,
@@ -81,31 +84,28 @@ def dials() -> views.Settings:
 
 def offer_to_compute(comparison: views.Comparison) -> None:
     if untrained := [side.model for side in comparison.sides if not side.trained]:
-        corpus, kinds = quote(comparison.settings.corpus), " and no ".join(untrained)
-        st.info(f"There is no {kinds} model of this corpus yet. Train it once, then reload this page:")
-        st.code("\n".join(f"python -m core train {corpus} --model {model}" for model in untrained), language="bash")
+        parts.offer_training(comparison.settings.corpus, untrained)
     if not (missing := comparison.computable):
         return
     st.info(f"{len(missing)} of these results are not in the store. Each takes 10 to 60 seconds here.")
     if st.button("Compute them", type="primary", key="compute"):
-        bar = st.progress(0.0, "starting")
-        for spec in missing:
-            pipeline.evaluate(spec, pipeline.Progress(stage=partial(report, bar, spec.variant.run.model.kind)))
-        st.rerun()
-
-
-def report(bar: DeltaGenerator, model: str, name: str, done: float, total: float) -> None:
-    bar.progress(min(done / total, 1.0), f"{model}: {name}")
+        parts.compute(missing, pipeline.evaluate)
 
 
 def metric(side: views.Side) -> None:
     row, _ = views.both(side)
-    interval = f"95 % interval {charts.percent(row['accuracy_low'])} to {charts.percent(row['accuracy_high'])}"
     with st.container(key=f"accuracy-{side.model}"):
         change = f"{charts.points(views.change_points(side))} from float"
-        label, value = f"{side.model.capitalize()} accuracy", charts.percent(row["accuracy"])
-        st.metric(label, value, change, delta_color="off", delta_arrow="off")
-        st.caption(f"{interval}, n = {charts.count(row['n'])}")
+        parts.metric(f"{side.model.capitalize()} accuracy", row, change)
+    st.button(
+        "Pin as A",
+        key=f"pin-{side.model}",
+        on_click=pair.pin,
+        args=(side.model,),
+        type="tertiary",
+        icon=":material/keep:",
+        help="Keep this configuration as A, and compare any other with it.",
+    )
     if row["detail"]["dead_lstm"]:
         st.warning(
             "The LSTM is dead: its output is the same whatever it reads, so the answer comes from the output layer "
@@ -114,7 +114,7 @@ def metric(side: views.Side) -> None:
         )
 
 
-def accuracy(shown: tuple[views.Side, ...]) -> None:
+def accuracy(shown: tuple[views.Side, ...], figures: Figures) -> None:
     st.subheader("How much accuracy is lost?")
     for column, side in zip(st.columns(len(shown)), shown, strict=True):
         with column:
@@ -122,11 +122,11 @@ def accuracy(shown: tuple[views.Side, ...]) -> None:
     rows, chance = views.accuracy_rows(shown), views.both(shown[0])[0]["detail"]["majority_share"]
     sentence = charts.describe_accuracy(rows, chance)
     figure = charts.accuracy_figure(rows, chance, views.shared_caption(views.both(shown[0])[0]))
-    st.plotly_chart(figure, key="accuracy", alt=sentence)
+    parts.chart(figures, figure, "accuracy", sentence)
     st.caption(sentence)
 
 
-def confusions(shown: tuple[views.Side, ...]) -> None:
+def confusions(shown: tuple[views.Side, ...], figures: Figures) -> None:
     st.subheader("Which class breaks first?")
     view = st.segmented_control("View", CONFUSION_VIEWS, default="Counts", required=True, key="confusion")
     mode = CONFUSION_VIEWS[view]
@@ -138,11 +138,11 @@ def confusions(shown: tuple[views.Side, ...]) -> None:
         with column:
             st.markdown(f"**{side.model.capitalize()}**")
             figure = charts.confusion_figure(now, names, mode, reference=reference, caption=views.caption(row))
-            st.plotly_chart(figure, key=f"confusion-{side.model}", alt=sentence)
+            parts.chart(figures, figure, f"confusion-{side.model}", sentence)
             st.caption(sentence)
 
 
-def predictions(shown: tuple[views.Side, ...]) -> None:
+def predictions(shown: tuple[views.Side, ...], figures: Figures) -> None:
     st.subheader("Do the predictions still spread over the classes?")
     for column, side in zip(st.columns(len(shown)), shown, strict=True):
         row, before = views.both(side)
@@ -153,7 +153,7 @@ def predictions(shown: tuple[views.Side, ...]) -> None:
             figure = charts.histogram_figure(
                 *counts, row["detail"]["class_names"], charts.MODEL_COLOURS[side.model], caption=views.caption(row)
             )
-            st.plotly_chart(figure, key=f"histogram-{side.model}", alt=sentence)
+            parts.chart(figures, figure, f"histogram-{side.model}", sentence)
             st.caption(sentence)
 
 
@@ -172,7 +172,7 @@ def distances(shown: tuple[views.Side, ...]) -> None:
     )
 
 
-def losses(shown: tuple[views.Side, ...]) -> None:
+def losses(shown: tuple[views.Side, ...], figures: Figures) -> None:
     side = next((side for side in shown if side.model == "generative"), None)
     if side is None or not (curves := views.loss_curves(side)):
         return
@@ -181,14 +181,14 @@ def losses(shown: tuple[views.Side, ...]) -> None:
     left, right = st.columns(2)
     with left:
         sentence = charts.describe_kde(curves)
-        st.plotly_chart(charts.kde_figure(curves, y_max=0.35, caption=text), key="losses", alt=sentence)
+        parts.chart(figures, charts.kde_figure(curves, y_max=0.35, caption=text), "losses", sentence)
         st.caption(sentence)
     with right:
         if difference := views.difference_curves(side):
             sentence = charts.describe_kde(difference)
             figure = charts.kde_figure(difference, x_range=(-5.0, 5.0), caption=text)
             figure.update_layout(showlegend=False).update_xaxes(title="token loss minus float's (nats)")
-            st.plotly_chart(figure, key="differences", alt=sentence)
+            parts.chart(figures, figure, "differences", sentence)
             st.caption(sentence)
 
 
@@ -205,7 +205,7 @@ def provenance(shown: tuple[views.Side, ...]) -> None:
                 st.markdown("Calibration documents: " + ", ".join(f"{k} {v:,}" for k, v in composition.items()))
                 st.caption(note)
                 st.dataframe(views.site_table(row), hide_index=True)
-            st.json({"noise": row["detail"]["noise"], "versions": row["versions"], "spec": row["spec"]}, expanded=False)
+            parts.provenance(row)
 
 
 def show(comparison: views.Comparison) -> None:
@@ -214,12 +214,39 @@ def show(comparison: views.Comparison) -> None:
     shown = comparison.shown
     if not shown:
         st.stop()
-    for section in (accuracy, confusions, predictions, distances, losses, provenance):
-        section(shown)
+    figures: Figures = {}
+    for section in (accuracy, confusions, predictions):
+        section(shown, figures)
+    distances(shown)
+    losses(shown, figures)
+    parts.offer_downloads(
+        "bitdial-comparison",
+        downloads.comparison_rows(shown),
+        figures,
+        partial(downloads.comparison_tables, shown),
+        partial(report.comparison_report, shown),
+    )
+    provenance(shown)
 
 
 st.title("What do fewer bits do to a text classifier?")
+mode = st.segmented_control(
+    "What is compared",
+    pair.MODES,
+    default=pair.MODES[0],
+    required=True,
+    key="compare",
+    bind="query-params",
+    label_visibility="collapsed",
+)
 try:
-    show(views.compare(dials()))
+    if mode == pair.MODES[1]:
+        with st.sidebar:
+            chosen = choose_corpus()
+        pair.show(chosen)
+    else:
+        settings = dials()
+        pair.follow_dials()
+        show(views.compare(settings))
 except InputError as error:
     st.error(str(error), icon=":material/error:")

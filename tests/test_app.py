@@ -76,6 +76,11 @@ def metrics(app: AppTest) -> dict[str, tuple[str, str]]:
     return {metric.label: (metric.value, metric.delta) for metric in app.metric}
 
 
+def offers(app: AppTest) -> list[str]:
+    """The buttons that compute something."""
+    return [button.key for button in app.button if button.key.startswith("compute")]
+
+
 ALL_FIGURES = {"accuracy", *(f"{chart}-{model}" for chart in ("confusion", "histogram") for model in MODEL_KINDS)}
 
 
@@ -89,7 +94,7 @@ def test_an_empty_store_says_what_to_do(tmp_cache: Path, computed: list[Evaluati
     (info,), (code,) = app.info, app.code
     assert info.value.startswith("There is no generative and no discriminative model of this corpus yet. Train it once")
     assert code.value.splitlines() == [f"python -m core train reuters-r8 --model {model}" for model in MODEL_KINDS]
-    assert (figures(app), metrics(app), [*app.button], computed) == ({}, {}, [], [])
+    assert (figures(app), metrics(app), offers(app), computed) == ({}, {}, [], [])
 
 
 @pytest.mark.parametrize("bits", BIT_WIDTHS)
@@ -174,15 +179,15 @@ def test_the_address_sets_every_widget(place: Place) -> None:
     query |= {"ranges": "minmax", "calibration": "classes:grain,money"}
     app = open_app(place, **query)
     assert messages(app) == []
-    expected = {**query, "corpus": place.corpus, "bits": 3, "noise": 0.05}
+    expected = {**query, "corpus": place.corpus, "bits": 3, "noise": 0.05, "compare": "The two models"}
     assert widgets(app) == expected
-    assert sorted(widgets(app)) == sorted(NAMES)
+    assert sorted(widgets(app)) == sorted([*NAMES, "compare"])
 
 
 def test_without_an_address_the_defaults_are_set(place: Place) -> None:
     app = AppTest.from_file(ROOT / "app.py", default_timeout=60).run()
     defaults = ("reuters-r8", 4, 0.0, "uniform", "gpfq", "fitted", "conditional")
-    assert widgets(app) == dict(zip(NAMES, defaults, strict=True))
+    assert widgets(app) == dict(zip(NAMES, defaults, strict=True)) | {"compare": "The two models"}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +232,7 @@ def test_an_unknown_corpus_in_the_address_is_named(place: Place) -> None:
 def test_a_calibration_that_names_nothing_is_refused(place: Place, typed: str, message: str) -> None:
     app = open_app(place, calibration=typed)
     assert messages(app) == [message]
-    assert (figures(app), [*app.button]) == ({}, [])
+    assert (figures(app), offers(app)) == ({}, [])
 
 
 # What is missing
@@ -250,7 +255,7 @@ def test_a_click_computes_what_is_missing_and_shows_it(copy: Place, computed: li
     assert messages(app) == []
     assert computed == [copy.settings(**HALF).spec("generative")]
     assert set(figures(app)) == ALL_FIGURES | {"losses", "differences"}
-    assert ([*app.info], [*app.button]) == ([], [])
+    assert ([*app.info], offers(app)) == ([], [])
     assert set(figures(open_app(copy, **query))) == set(figures(app))
     assert len(computed) == 1
 
@@ -275,7 +280,7 @@ def test_one_untrained_model_does_not_hide_the_other(
     assert app.info[0].value.startswith(f"There is no {untrained} model of this corpus yet.")
     assert [code.value for code in app.code] == [f"python -m core train {copy.corpus} --model {untrained}"]
     assert [metric.label for metric in app.metric] == [f"{trained.capitalize()} accuracy"]
-    assert ("losses" in figures(app), [*app.button]) == (trained == "generative", [])
+    assert ("losses" in figures(app), offers(app)) == (trained == "generative", [])
     open_app(copy, noise="0.05").button(key="compute").click().run()
     assert [spec.variant.run.model.kind for spec in computed] == [trained, trained]
 

@@ -20,14 +20,15 @@ VALID: dict[type[Spec], dict[str, Any]] = {
     config.CorpusSpec: {"name": "toy", "text_column": "body", "validation_share": 0.1},
     config.TokenSpec: {"max_tokens": 7},
     config.ModelSpec: {"kind": "discriminative", "pooling": "mean", "dropout": 0.5},
-    config.TrainSpec: {"limit": 9, "precision": "bfloat16"},
+    config.TrainSpec: {"limit": 9, "precision": "bfloat16", "noise": 0.05},
     config.ModelRun: RUN,
     Bits: BITS,
-    Recipe: {"bits": BITS, "ranges": "fitted", "head": "round"},
+    Recipe: {"bits": BITS, "ranges": "fitted", "head": "round", "cell_range": 2.5},
     CalibrationSpec: {"scheme": "mix", "mix": [["a", 0.25], ["b", 0.75]], "count": 3},
     NoiseSpec: {"level": 0.05, "seed": 3},
     config.VariantSpec: VARIANT,
     config.EvaluationSpec: {"variant": VARIANT, "noise": {"level": 0.1}, "split": "validation", "limit": 5},
+    config.DistanceSpec: {"run": RUN, "first": {"seed": 2}, "second": {"scheme": "unconditional"}},
 }
 # (class, field, refused value, nearest accepted value): one row per bound.
 BOUNDS: list[tuple[type[Spec], str, float, float]] = [
@@ -46,10 +47,13 @@ BOUNDS: list[tuple[type[Spec], str, float, float]] = [
     (config.TrainSpec, "patience", 0, 1),
     (config.TrainSpec, "clip_norm", 0, 1e-9),
     (config.TrainSpec, "limit", 0, 1),
+    (config.TrainSpec, "noise", -0.001, 0),
+    (config.TrainSpec, "noise", 0.1001, 0.1),
     *((Bits, site, 1, 2) for site in SITES),
     *((Bits, site, 9, 8) for site in SITES),
     (Recipe, "percentile", 50, 50.001),
     (Recipe, "percentile", 100.001, 100),
+    (Recipe, "cell_range", 0, 0.001),
     (CalibrationSpec, "fraction", 0, 0.001),
     (CalibrationSpec, "fraction", 1.001, 1),
     (CalibrationSpec, "count", 0, 1),
@@ -168,6 +172,23 @@ def test_equal_content_of_another_class_has_another_fingerprint() -> None:
 
 def test_stored_results_keep_their_names() -> None:
     assert NoiseSpec(level=0.05, seed=3).fingerprint() == "e2138d24a71a4780"
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "field", "default", "other"),
+    [
+        (config.TrainSpec, {}, "noise", 0.0, 0.1),
+        (Recipe, {"bits": BITS}, "cell_range", None, 2.5),
+    ],
+)
+def test_a_setting_that_came_later_leaves_older_names_as_they_were(
+    spec: type[Spec], given: dict[str, Any], field: str, default: float | None, other: float
+) -> None:
+    plain = spec.model_validate(given)
+    assert field not in plain.model_dump(mode="json")
+    assert plain.model_copy(update={field: default}).fingerprint() == plain.fingerprint()
+    assert plain.model_copy(update={field: other}).fingerprint() != plain.fingerprint()
+    assert spec.model_validate({**given, field: other}).model_dump()[field] == other
 
 
 @pytest.mark.parametrize("bits", config.BIT_WIDTHS)

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tiny import forget_corpora, rows_of, specify, workplace
+from tiny import RUN, forget_corpora, rows_of, specify, workplace
 
 from core import inputs, noise, pipeline, tokens
-from core.config import EvaluationSpec
+from core.config import EvaluationSpec, NoiseSpec
 from core.corpora import Documents
-from core.tokens import Encoded
+from core.errors import InputError
+from core.seeding import derive
+from core.tokens import Encoded, EncodedCorpus
 
 
 @pytest.fixture
@@ -70,3 +72,63 @@ def test_every_width_of_a_model_reads_the_same_encoded_documents(corpus: str, mo
     forget_corpora()
     inputs.encode_documents(resolved(corpus, noise=0.05), None)
     assert calls["encode"] == 2  # the level that was new, and the one that was forgotten
+
+
+# Training on noisy text
+
+
+def training_of(corpus: str, **run: object) -> EncodedCorpus:
+    return inputs.encode_training(resolved(corpus, run={**RUN, **run}).variant.run)
+
+
+def same_words(one: Encoded, other: Encoded) -> bool:
+    return (one.ids.tolist(), one.offsets.tolist()) == (other.ids.tolist(), other.offsets.tolist())
+
+
+def test_training_text_is_corrupted_and_nothing_else(corpus: str) -> None:
+    plain, noisy = training_of(corpus), training_of(corpus, noise=0.1)
+    assert not same_words(noisy.train, plain.train)
+    assert not same_words(noisy.validation, plain.validation)
+    assert_same(noisy.test, plain.test)
+    assert noisy.vocabulary == plain.vocabulary
+    assert noisy.corpus is plain.corpus
+    for part in ("train", "validation"):
+        assert getattr(noisy, part).labels.tolist() == getattr(plain, part).labels.tolist()
+        assert getattr(noisy, part).oov_rate > getattr(plain, part).oov_rate
+
+
+def test_training_noise_is_drawn_by_the_runs_seed_for_each_split(corpus: str) -> None:
+    first = training_of(corpus, noise=0.1)
+    forget_corpora()
+    again, other = training_of(corpus, noise=0.1), training_of(corpus, noise=0.1, seed=1)
+    for part in ("train", "validation"):
+        assert_same(getattr(again, part), getattr(first, part))
+        assert not same_words(getattr(other, part), getattr(first, part))
+    documents = inputs.load(resolved(corpus).variant.run.corpus)
+    letters = noise.alphabet(documents.train.texts)
+    seed = derive(0, "validation")
+    texts = noise.corrupt(documents.validation.texts, NoiseSpec(level=0.1, seed=seed), letters).texts
+    run = resolved(corpus).variant.run
+    assert_same(first.validation, tokens.encode(texts, documents.validation.labels, first.vocabulary, run.tokens))
+
+
+def test_without_noise_a_run_trains_on_its_corpus(corpus: str) -> None:
+    run = resolved(corpus).variant.run
+    assert training_of(corpus) is inputs.encode(run.corpus, run.tokens)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.05])
+@pytest.mark.parametrize("limit", [None, 5])
+def test_texts_are_read_as_they_are_evaluated(corpus: str, level: float, limit: int | None) -> None:
+    spec = resolved(corpus, noise=level, limit=limit)
+    data = pipeline.encode(spec.variant.run.corpus, spec.variant.run.tokens)
+    texts = inputs.read_texts(spec)
+    encoded = tokens.encode(texts, data.corpus.test.labels[:limit], data.vocabulary, spec.variant.run.tokens)
+    assert_same(encoded, inputs.encode_documents(spec, None)[0])
+    assert (texts == data.corpus.test.texts[:limit]) == (level == 0)
+
+
+def test_texts_of_a_users_file_are_not_kept(corpus: str) -> None:
+    spec = resolved(corpus).model_copy(update={"documents": "0" * 16})
+    with pytest.raises(InputError, match="the texts of a test file are not kept; open the file itself"):
+        inputs.read_texts(spec)

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from tiny import CLASSES, RUN, computations, rows_of, specify, workplace, write_rows
 
-from core import live, noise, pipeline, results, training
+from core import live, noise, pipeline, ptq, ranges, results, training
 from core.brevitas_models import BrevitasTwin
 from core.config import (
     MODEL_KINDS,
@@ -68,7 +68,7 @@ def outcome_of(spec: EvaluationSpec) -> dict[str, np.ndarray]:
         ({"noise": -0.01}, "noise=-0.01 is out of range; choose 0 to 0.1"),
         ({"noise": float("nan")}, "finite number"),
         ({"preset": "paper"}, "preset 'paper' is not known; choose one of: uniform, paper-code"),
-        ({"head": "gptq"}, "Input should be 'round' or 'gpfq'"),
+        ({"head": "gptq"}, "Input should be 'round', 'gpfq' or 'gpfq-stock'"),
         ({"ranges": "max"}, "Input should be 'percentile', 'minmax' or 'fitted'"),
         ({"calibration": "stratified"}, "'conditional', 'unconditional', 'classes' or 'mix'"),
         ({"calibration": "classes:"}, "scheme 'classes' needs class names"),
@@ -279,3 +279,27 @@ def test_a_variant_can_have_bits_of_its_own(corpus: str) -> None:
     assert (row["preset"], row["bits"]) == ("custom", 8)
     levels = {site["site"]: site["levels"] for site in row["detail"]["calibration"]["sites"]}
     assert (levels["cell_state"], levels["hidden_state"]) == (8, 256)
+
+
+def test_recipes_with_the_same_weights_share_what_calibration_saw(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observe, calls = ranges.observe, Counter[str]()
+
+    def counted(*given: Any) -> dict[str, ranges.Magnitudes]:
+        calls["observe"] += 1
+        return observe(*given)
+
+    monkeypatch.setattr(ranges, "observe", counted)
+    specs = [
+        specify(corpus, bits=bits, preset=preset, ranges=rule, calibration=calibration).variant
+        for calibration in ("conditional", "unconditional")
+        for bits in (5, 4)
+        for preset, rule in (("uniform", "percentile"), ("paper-code", "minmax"))
+    ]
+    shared = [pipeline.build_variant(spec)[1] for spec in specs]
+    assert calls["observe"] == 4
+    monkeypatch.setenv("BITDIAL_CACHE", str(tmp_path))
+    ptq._last_seen.clear()
+    for spec, report in reversed(list(zip(specs, shared, strict=True))):
+        assert pipeline.build_variant(spec)[1] == report

@@ -225,3 +225,13 @@ def test_shipped_files_are_compact_and_the_same_however_they_came(tmp_path: Path
         assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
         [detail] = connection.execute("SELECT detail FROM evaluations WHERE key = ?", (KEY,)).fetchone()
     assert json.loads(detail) == {"long": "x" * 20_000}
+
+
+def test_keys_are_those_of_a_kind_in_both_layers(store: Store) -> None:
+    fill_shipped(store)
+    store.save_tensors("weights", OTHER, tensors_of(), META)
+    store.save_tensors("variants", "00000000000000aa", tensors_of(), META)
+    assert store.keys("weights") == [KEY, OTHER]
+    assert store.keys("tokens") == []
+    with pytest.raises(InputError, match="is no kind of the store"):
+        store.keys("../weights")

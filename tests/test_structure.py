@@ -40,15 +40,42 @@ ORDER = (
     "store",
     "inputs",
     "results",
+    "draws",
+    "study_rows",
+    "claims",
+    "width_table",
     "pipeline",
+    "executors",
+    "experiments",
+    "planning",
+    "study",
     "live",
     "charts",
+    "study_charts",
+    "paper_figures",
+    "paper_claims",
+    "redo_claims",
+    "curve_charts",
+    "live_charts",
     "views",
+    "pairs",
+    "downloads",
+    "report",
+    "curves",
+    "curve_words",
+    "breakdowns",
+    "readings",
+    "paper",
     "guide",
     "tables",
+    "cards",
+    "shipping",
+    "study_command",
     "__main__",
 )
-OPEN_TO_PAGES = {"pipeline", "charts", "views", "guide", "config", "errors", "corpora"}
+SHOWN = {"curve_charts", "live_charts", "curves", "curve_words", "breakdowns", "readings"}
+OPEN_TO_PAGES = SHOWN | {"pipeline", "charts", "views", "guide", "config", "errors", "corpora"}
+OPEN_TO_PAGES |= {"pairs", "downloads", "report", "paper", "claims", "paper_figures", "study_rows"}
 CLOSED_TO_PAGES = {"numpy", "torch", "scipy"}
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 UNSAFE_CALLS = {"torch.load", "torch.save", "pandas.read_pickle", "pd.read_pickle"}

@@ -7,6 +7,10 @@ from core.errors import InputError
 from core.store import Store
 
 
+def spec(train: dict[str, object] | None = None, **recipe: object) -> dict[str, object]:
+    return {"variant": {"recipe": recipe, "run": {"train": train or {}}}}
+
+
 def save(key: int, **changes: object) -> None:
     row = {
         "key": f"{key:016x}",
@@ -26,7 +30,7 @@ def save(key: int, **changes: object) -> None:
         "correct": 900,
         "accuracy": 0.9,
         "lstm_variance": 0.25,
-        "spec": {},
+        "spec": spec(),
         "detail": {},
         "versions": {},
     }
@@ -56,13 +60,16 @@ def test_at_8_bits_a_row_belongs_to_both_presets(tmp_cache):
     assert lines[5] == "| uniform | fitted | gpfq | conditional | 90.0 / 0.25 |  |  |  |  |  |"
 
 
-def test_noise_limits_other_seeds_and_the_port_check_stay_out(tmp_cache):
+def test_noise_limits_other_seeds_parts_of_classes_and_ranges_set_by_hand_stay_out(tmp_cache):
     save(1, **FLOAT)
     save(2, **FLOAT | {"preset": "float-in-brevitas", "accuracy": 0.1})
     save(3, noise=0.05)
     save(4, test_limit=10)
     save(5, seed=1)
     save(6, split="file")
+    save(7, calibration="classes:a,b")
+    save(8, spec=spec(cell_range=2.5))
+    save(9, spec=spec({"noise": 0.1}))
     assert tables.accuracy_table("toy").count("\n") == 3
 
 

@@ -112,7 +112,7 @@ def test_a_new_setting_of_a_trained_corpus_can_be_computed(place: Place) -> None
         ({"bits": 9}, "bits=9 is out of range; choose 3 to 8, or 32 for float"),
         ({"noise": 0.5}, "noise=0.5 is out of range; choose 0 to 0.1"),
         ({"preset": "best"}, "preset 'best' is not known; choose one of: uniform, paper-code"),
-        ({"head": "best"}, "head: Input should be 'round' or 'gpfq', not 'best'"),
+        ({"head": "best"}, "head: Input should be 'round', 'gpfq' or 'gpfq-stock', not 'best'"),
         ({"ranges": "best"}, "Input should be 'percentile', 'minmax' or 'fitted', not 'best'"),
         ({"calibration": "nonsense"}, "'unconditional', 'classes' or 'mix', not 'nonsense'"),
         ({"calibration": "classes:"}, "scheme 'classes' needs class names, and only it takes them: classes:a,b"),
@@ -157,6 +157,12 @@ def test_classes_of_a_corpus_without_results_are_checked_too(place: Place, tmp_p
 def test_an_address_that_is_not_followed_is_named(asked: dict[str, str], sentences: list[str]) -> None:
     settings = Settings("r8", 4, 0.05, "uniform", "gpfq", "fitted", "classes:a,b")
     assert views.refused(asked, settings) == sentences
+
+
+def test_names_in_the_address_may_have_a_prefix() -> None:
+    settings = Settings("r8", 4, 0.05, "uniform", "gpfq", "fitted", "conditional")
+    (sentence,) = views.refused({"a_bits": "99", "bits": "98", "a_noise": "0.05"}, settings, "a_")
+    assert sentence.startswith("a_bits=99 in the address is no choice of this page; a_bits=4 is shown.")
 
 
 def test_trained_corpora_are_known_once(place: Place, tmp_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,6 @@ def computations(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def forget_corpora() -> None:
     """Do as a new process would: no corpus in memory."""
-    for cached in (inputs._load, inputs._encode, inputs._encode_split, inputs._alphabet):
+    for cached in (inputs._load, inputs._encode, inputs._encode_split, inputs._corrupted, inputs._alphabet):
         cached.cache_clear()
     KEPT.clear()

@@ -1,0 +1,46 @@
+"""What of the store is committed with the code: enough for a fresh clone to show everything at once, and small."""
+
+from pathlib import Path
+
+from core import cards, pipeline
+from core.artifacts import write_file
+from core.errors import InputError
+from core.store import Row, Store
+
+SCHEMES = ("conditional", "unconditional")
+
+
+def ship(store: Store, corpus: str) -> int:
+    """Copy a corpus's weights, results and distances to the shipped layer, with a card; return how many entries.
+
+    Only models of the whole training split count. Weights go along for those of seed 0 trained on clean text; the
+    predictions behind a result, which pairs are tested on, for what these give without noise at draw 0 of the two
+    plain schemes. Every other result is its row alone. Raises InputError if there is no result.
+    """
+    models = [card for card in store.model_cards(corpus=corpus) if not card["spec"]["train"].get("limit")]
+    runs = [card["spec"] for card in models]
+    rows = [row for row in store.results(corpus=corpus) if row["spec"]["variant"]["run"] in runs]
+    if not rows:
+        raise InputError(f"the store has no results for {corpus!r}; run study {corpus} first")
+    first = {card["key"] for card in models if _is_first(card["spec"])}
+    paired = {row["key"] for row in rows if _is_paired(row)}
+    distances = {row["key"] for row in pipeline.distances(corpus) if row["spec"]["run"] in runs}
+    copied = store.ship({"weights"}, first) + store.ship({"models"}, {card["key"] for card in models})
+    write_file(store.shipped / f"{Path(corpus).stem}.md", cards.model_card(corpus, models, rows).encode())
+    copied += store.ship({"distances"}, distances) + store.ship({"evaluations"}, paired, forms=["tensors"])
+    return copied + store.ship({"evaluations"}, {row["key"] for row in rows}, forms=["row"])
+
+
+def _is_first(run: Row) -> bool:
+    return run["train"]["seed"] == 0 and not run["train"].get("noise")
+
+
+def _is_paired(row: Row) -> bool:
+    """Say whether predictions of a row go along."""
+    variant = row["spec"]["variant"]
+    if not _is_first(variant["run"]) or row["noise"] or row["split"] != "test" or row["test_limit"]:
+        return False
+    if variant["recipe"] is None:
+        return True
+    plain = variant["calibration"]["scheme"] in SCHEMES and variant["calibration"]["seed"] == 0
+    return plain and not variant["recipe"].get("cell_range")
