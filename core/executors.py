@@ -6,6 +6,7 @@ with executors.choose(workers=4) as executor:
         print(future.result())
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -93,6 +94,8 @@ def local(workers: int) -> Iterator[Cluster]:
     # One unit at a time on a worker, so that losing it costs what ran there and nothing that waited.
     settings = {"distributed.scheduler.allowed-failures": RETRIES, "distributed.scheduler.worker-saturation": 1.0}
     options = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    # What a lost worker costs is in the study's report; a worker that is being ended may still complain of its end.
+    options["silence_logs"] = logging.CRITICAL
     threads = max(1, (os.cpu_count() or 1) // workers)
     with dask.config.set(settings), LocalCluster(**options, memory_limit=0) as cluster, Client(cluster) as client:
         yield Cluster(client, threads)

@@ -24,6 +24,14 @@ settings.load_profile("bitdial")
 ALLOWED_COMPLAINTS: tuple[str, ...] = ()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _settings_stay() -> Iterator[None]:
+    """A module leaves Bitdial's settings as it found them; one that did not sent later tests to another store."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("BITDIAL_")}
+    yield
+    assert {name: value for name, value in os.environ.items() if name.startswith("BITDIAL_")} == before
+
+
 @pytest.fixture
 def tmp_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty artifact folder in place of cache/."""

@@ -122,19 +122,19 @@ def test_work_that_kills_every_process_is_given_up_after_one_retry(pool: Cluster
 # A study in processes
 
 
-def test_a_study_gives_equal_rows_in_process_and_in_processes(
-    pool: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_gives_equal_rows_in_process_and_in_processes(pool: Cluster, tmp_path: Path) -> None:
     """One process is lost after it has computed a unit, before it has said so; nothing is computed again."""
     mark, seen = str(tmp_path / "mark"), []
     with workplace(tmp_path) as corpus:
         report = study.run(QUICKEST, str(corpus), _Deadly(pool, mark))
         assert (report.failures, os.path.exists(mark)) == ((), True)
         in_processes, created = stored_rows(), {row["key"]: row["created"] for row in Store().results()}
-        monkeypatch.setenv("BITDIAL_CACHE", str(tmp_path / "other"))
-        forget_corpora()
-        assert study.run(QUICKEST, str(corpus), InProcess(), seen.append).failures == ()
-        assert lasting(stored_rows()) == in_processes
+        # Undone before the workplace is left: a fixture's patch would come after it and put this folder back for good.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("BITDIAL_CACHE", str(tmp_path / "other"))
+            forget_corpora()
+            assert study.run(QUICKEST, str(corpus), InProcess(), seen.append).failures == ()
+            assert lasting(stored_rows()) == in_processes
     assert (len(created), seen[-1].done) == (3, 4)
 
 
