@@ -1,9 +1,12 @@
 """What of the store is committed with the code: enough for a fresh clone to show everything at once, and small."""
 
+from functools import cache
+from itertools import product
 from pathlib import Path
 
-from core import cards, pipeline
+from core import cards, corpora, pipeline
 from core.artifacts import write_file
+from core.config import BIT_WIDTHS, MODEL_KINDS, VariantSpec
 from core.errors import InputError
 from core.store import Row, Store
 
@@ -15,20 +18,37 @@ def ship(store: Store, corpus: str) -> int:
 
     Only models of the whole training split count. Weights go along for those of seed 0 trained on clean text; the
     predictions behind a result, which pairs are tested on, for what these give without noise at draw 0 of the two
-    plain schemes. Every other result is its row alone. Raises InputError if there is no result.
+    plain schemes, or at the default settings alone where the corpus is not the one that opens first. For that one the
+    quantized models at the default settings go along too, so that a text is answered at every width at once. Every
+    other result is its row alone. Raises InputError if there is no result.
     """
     models = [card for card in store.model_cards(corpus=corpus) if not card["spec"]["train"].get("limit")]
     runs = [card["spec"] for card in models]
     rows = [row for row in store.results(corpus=corpus) if row["spec"]["variant"]["run"] in runs]
     if not rows:
         raise InputError(f"the store has no results for {corpus!r}; run study {corpus} first")
-    first = {card["key"] for card in models if _is_first(card["spec"])}
-    paired = {row["key"] for row in rows if _is_paired(row)}
-    distances = {row["key"] for row in pipeline.distances(corpus) if row["spec"]["run"] in runs}
-    copied = store.ship({"weights"}, first) + store.ship({"models"}, {card["key"] for card in models})
     write_file(store.shipped / f"{Path(corpus).stem}.md", cards.model_card(corpus, models, rows).encode())
-    copied += store.ship({"distances"}, distances) + store.ship({"evaluations"}, paired, forms=["tensors"])
-    return copied + store.ship({"evaluations"}, {row["key"] for row in rows}, forms=["row"])
+    return store.ship(
+        {
+            ("weights", "tensors"): {card["key"] for card in models if _is_first(card["spec"])},
+            ("models", "row"): {card["key"] for card in models},
+            ("distances", "tensors"): {row["key"] for row in pipeline.distances(corpus) if row["spec"]["run"] in runs},
+            ("evaluations", "tensors"): {row["key"] for row in rows if _is_paired(row)},
+            ("evaluations", "row"): {row["key"] for row in rows},
+            ("variants", "tensors"): _quantized(store) if corpus == corpora.DEFAULT else set(),
+        }
+    )
+
+
+def _quantized(store: Store) -> set[str]:
+    keys = {variant.fingerprint() for variant in _default_variants(corpora.DEFAULT)}
+    return {key for key in keys if store.has_tensors("variants", key)}
+
+
+@cache
+def _default_variants(corpus: str) -> list[VariantSpec]:
+    asked = (pipeline.specify(corpus, model, bits) for model, bits in product(MODEL_KINDS, BIT_WIDTHS))
+    return [pipeline.resolve(spec).variant for spec in asked]
 
 
 def _is_first(run: Row) -> bool:
@@ -42,5 +62,7 @@ def _is_paired(row: Row) -> bool:
         return False
     if variant["recipe"] is None:
         return True
+    if row["corpus"] != corpora.DEFAULT:
+        return any(variant == usual.model_dump(mode="json") for usual in _default_variants(row["corpus"]))
     plain = variant["calibration"]["scheme"] in SCHEMES and variant["calibration"]["seed"] == 0
     return plain and not variant["recipe"].get("cell_range")

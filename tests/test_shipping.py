@@ -5,16 +5,17 @@ from typing import Any
 import pytest
 from stored import META, card, result, tensors_of
 
-from core import shipping
+from core import corpora, pipeline, shipping
 from core.config import CorpusSpec, default_run
 from core.errors import InputError
 from core.store import Store
 
 RECIPE = {"head": "gpfq"}
+CORPUS = CorpusSpec(name="agnews")
 
 
 def run(**train: Any) -> dict[str, Any]:
-    return default_run(CorpusSpec(name="agnews"), "generative", **train).model_dump(mode="json")
+    return default_run(CORPUS, "generative", **train).model_dump(mode="json")
 
 
 def save_model(key: int, spec: dict[str, Any]) -> None:
@@ -63,7 +64,16 @@ def test_models_of_a_part_of_the_corpus_and_their_results_stay(tmp_cache):
     assert shipped("evaluations", "row") == {10}
 
 
-def test_predictions_go_along_for_what_pairs_are_tested_on(tmp_cache):
+@pytest.fixture
+def first_corpus(monkeypatch):
+    """Take the corpus of these tests for the one that opens first; gives its variants at the default settings."""
+    usual = [pipeline.specify("agnews", "generative", bits).variant for bits in (4, 3)]
+    monkeypatch.setattr(shipping, "_default_variants", lambda corpus: usual)
+    monkeypatch.setattr(corpora, "DEFAULT", "agnews")
+    return usual
+
+
+def test_predictions_go_along_for_what_pairs_are_tested_on(tmp_cache, first_corpus):
     save_model(0, run())
     save_result(10, run(), RECIPE)
     save_result(11, run(), RECIPE, noise=0.1)
@@ -74,6 +84,32 @@ def test_predictions_go_along_for_what_pairs_are_tested_on(tmp_cache):
     shipping.ship(Store(), "agnews")
     assert shipped("evaluations", "row") == set(range(10, 16))
     assert shipped("evaluations", "tensors") == {10, 15}
+
+
+def test_another_corpus_sends_predictions_of_the_default_settings_alone(tmp_cache, first_corpus, monkeypatch):
+    monkeypatch.setattr(corpora, "DEFAULT", "another")
+    save_model(0, run())
+    save_result(10, run(), RECIPE)
+    usual = {"variant": first_corpus[0].model_dump(mode="json")}
+    Store().save_result(result(f"{11:016x}", noise=0.0, split="test", spec=usual))
+    Store().save_tensors("evaluations", f"{11:016x}", tensors_of(), META)
+    shipping.ship(Store(), "agnews")
+    assert shipped("evaluations", "row") == {10, 11}
+    assert shipped("evaluations", "tensors") == {11}
+
+
+def test_quantized_models_at_the_default_settings_go_along_for_the_first_corpus(tmp_cache, first_corpus, monkeypatch):
+    save_model(0, run())
+    save_result(10, run())
+    for variant in (first_corpus[0], first_corpus[1].model_copy(update={"run": default_run(CORPUS, "discriminative")})):
+        Store().save_tensors("variants", variant.fingerprint(), tensors_of(), META)
+    shipping.ship(Store(), "agnews")
+    keys = {entry.key for entry in Store().entries() if (entry.kind, entry.layer) == ("variants", "shipped")}
+    assert keys == {first_corpus[0].fingerprint()}
+    monkeypatch.setattr(corpora, "DEFAULT", "another")
+    Store().save_tensors("variants", first_corpus[1].fingerprint(), tensors_of(), META)
+    shipping.ship(Store(), "agnews")
+    assert not Store().shipped.joinpath("variants", f"{first_corpus[1].fingerprint()}.safetensors").exists()
 
 
 def test_distances_of_its_models_go_along(tmp_cache):
