@@ -98,6 +98,11 @@ def read_labelled(path: Path | str, text_column: str | None = None, label_column
     )
 
 
+def read_columns(path: Path | str) -> list[str]:
+    """Return the column names of a labelled file, in its order. Raises InputError if it is no such file."""
+    return list(_read_table(Path(path)).columns)
+
+
 def read_test_file(
     path: Path | str,
     class_names: Sequence[str],
