@@ -42,6 +42,20 @@ ENTRIES = (
         f"{PAPER}, section 6.1.3",
     ),
     Entry(
+        "Surprisal",
+        "surprisal",
+        "The token loss of one word of your own text, given a class: how little the generative model expected it. "
+        "Words that surprise less under one class than under another speak for that class.",
+        r"s_t(y) = -\log p(x_{t+1} \mid x_{\le t}, y)",
+    ),
+    Entry(
+        "Margin to the runner-up",
+        "margin",
+        "The log-probability of the winning class minus that of the second, in nats. 0 is a tie; at 2.3 nats the "
+        "winner is ten times as probable. A flip is near where the margin is small.",
+        r"m = \log p(\hat y \mid x) - \max_{y \ne \hat y} \log p(y \mid x)",
+    ),
+    Entry(
         "Bit-width and levels",
         "bits",
         "With b bits a number can take at most 2 to the power b values, evenly spaced: 256 at 8 bits, 8 at 3 bits. "
@@ -75,6 +89,16 @@ ENTRIES = (
         r"\min_{r} \; \frac{\lVert h(r) - h_{\mathrm{float}} \rVert^2}{\lVert h_{\mathrm{float}} \rVert^2}",
     ),
     Entry(
+        "Fitted ranges",
+        "fitted",
+        "How **fitted** searches: the cell state's range first, in steps of the square root of two below its "
+        "least-error start; then every LSTM signal in turn is tried half as wide to 1.6 times as wide and the best "
+        "kept, three times over or until nothing improves. The error is that of the states which the output layer "
+        "reads, on calibration text, against the float model's own.",
+        r"r_s \leftarrow \arg\min_{f} \; \lVert h(f \cdot r_s) - h_{\mathrm{float}} \rVert^2",
+        "Not in the paper, whose rule is the 99.99th percentile (section 4.3.2)",
+    ),
+    Entry(
         "Output layer: round or GPFQ",
         "gpfq",
         "**round** takes each weight to its nearest level. **gpfq** (greedy path-following quantization) goes through "
@@ -82,6 +106,14 @@ ENTRIES = (
         "calibration text stays close to float's.",
         r"\min_{q} \; \lVert X w - \tilde X q \rVert_2^2",
         f"{PAPER}, section 4.2.3, equation 22",
+    ),
+    Entry(
+        "GPFQ as Brevitas runs it",
+        "gpfq-stock",
+        "**gpfq-stock** takes as its target what Brevitas's own GPFQ sees as float: all weights in float, but the "
+        "LSTM's inner signals still rounded. **gpfq** takes the float model itself, so it can also make up for these. "
+        "The two differ where the LSTM's rounding is coarse.",
+        r"\min_{q} \; \lVert X_{\mathrm{rounded\,LSTM}}\, w - \tilde X q \rVert_2^2",
     ),
     Entry(
         "Input noise",
@@ -99,6 +131,53 @@ ENTRIES = (
         "change from float is in percentage points, on the same documents with the same noise.",
         r"\left(\hat p + \tfrac{z^2}{2n} \pm z \sqrt{\hat p (1 - \hat p) / n + z^2 / 4n^2}\right)"
         r"\Big/ \left(1 + \tfrac{z^2}{n}\right)",
+    ),
+    Entry(
+        "Wilson interval",
+        "wilson",
+        "The interval drawn around every single accuracy. It holds all true shares under which the observed one would "
+        "not be unusual at 95 %. It stays within 0 and 100 % and is not centred on the observed share, which matters "
+        "near the ends.",
+        r"\left\{ p : \lvert \hat p - p \rvert \le z \sqrt{p (1 - p) / n} \right\}, \quad z = 1.96",
+    ),
+    Entry(
+        "McNemar's exact test",
+        "mcnemar",
+        "For two models that answered the same documents. Documents on which both are right, or both wrong, say "
+        "nothing about which is better. Of the others, b are right only in the first model and c only in the second; "
+        "if neither is better, each falls on either side like a coin. p is the chance of a split at least this uneven.",
+        r"p = \min\!\left(1,\; 2 \sum_{k=0}^{\min(b, c)} \binom{b + c}{k}\, 2^{-(b + c)}\right)",
+    ),
+    Entry(
+        "Paired bootstrap",
+        "bootstrap",
+        "The interval of a difference between two models on the same documents. The test documents are drawn anew, "
+        "with replacement, 2,000 times; each time both models are scored on the same draw. The middle 95 % of the "
+        "differences is the interval.",
+        r"\Delta^{*} = \frac{1}{n} \sum_{i \in \mathrm{draw}} (\mathbf{1}[b_i] - \mathbf{1}[a_i])",
+    ),
+    Entry(
+        "Holm correction",
+        "holm",
+        "Who tests many differences finds some by chance. Holm's rule multiplies the smallest of m p-values by m, the "
+        "next by m minus 1, and so on, never letting one fall below the one before. Then the chance of even one false "
+        "alarm among them is at most the level chosen.",
+        r"\tilde p_{(k)} = \max_{j \le k} \; \min\!\left(1,\; (m - j + 1)\, p_{(j)}\right)",
+    ),
+    Entry(
+        "Flips",
+        "flips",
+        "Documents whose answer changed from one model to the other: right to wrong, wrong to right, or wrong to "
+        "another wrong. Two models of equal accuracy can still differ on many documents; the change of accuracy is "
+        "only what is left after flips cancel.",
+        r"\Delta = \frac{n_{\mathrm{wrong \to right}} - n_{\mathrm{right \to wrong}}}{n}",
+    ),
+    Entry(
+        "KL divergence to float",
+        "kl",
+        "How far the class probabilities moved, in nats, as a mean over documents: 0 means that they are the same, "
+        "whatever the answers are. It sees doubt growing before any answer flips.",
+        r"\mathrm{KL} = \frac{1}{n} \sum_i \sum_k p_{ik} \log \frac{p_{ik}}{q_{ik}}",
     ),
     Entry(
         "Majority class",
@@ -138,12 +217,30 @@ ENTRIES = (
         f"{PAPER}, section 6.1.3",
     ),
     Entry(
+        "Pareto front",
+        "pareto",
+        "The variants that no other beats on both size and accuracy: whatever is smaller than one of them is less "
+        "accurate. A variant off the front is never the best choice by these two measures. Points are compared as "
+        "measured, whatever their intervals.",
+        r"\left\{ a : \nexists\, b \ne a,\; \mathrm{size}_b \le \mathrm{size}_a,\; "
+        r"\mathrm{acc}_b \ge \mathrm{acc}_a \right\}",
+    ),
+    Entry(
         "Dead LSTM",
         "dead",
         "When the variance of the LSTM's output over documents is practically zero, it says the same whatever it "
         "reads. Accuracy can still look fair for a while, because a generative model also has the class's own word "
         "frequencies; the page then warns.",
         r"\frac{1}{H} \sum_j \mathrm{Var}(h_j) < 10^{-8}",
+    ),
+    Entry(
+        "Dead signal",
+        "dead-signal",
+        "A signal inside the model that is the same for every document. The usual cause is a step that is too coarse: "
+        "a word adds at most 1 to the cell state, and what is less than half a step rounds to nothing. Results that do "
+        "not change with any setting often have a dead signal behind them.",
+        r"\left\lfloor \frac{i_t \, g_t}{s} \right\rceil = 0 \quad \text{for every } i_t \, g_t \le 1, "
+        r"\text{ if } s \ge 2",
     ),
     Entry(
         "How a number was made",

@@ -82,6 +82,11 @@ class Residents:
         with self._lock:
             return self._bytes()
 
+    def kept(self) -> list[tuple[Hashable, int]]:
+        """Return the key and the bytes of everything kept, the least recently used first."""
+        with self._lock:
+            return [(key, resident.bytes) for key, resident in self._kept.items()]
+
     def clear(self) -> None:
         with self._lock:
             self._kept.clear()

@@ -5,7 +5,7 @@ import streamlit as st
 from core.guide import ENTRIES
 
 st.title("What the numbers mean")
-st.markdown("Every quantity of the Compare page, in plain words, then as it is computed.")
+st.markdown("Every quantity that the app shows, in plain words, then as it is computed.")
 for entry in ENTRIES:
     st.subheader(entry.name, anchor=entry.anchor)
     st.markdown(entry.words)

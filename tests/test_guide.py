@@ -6,6 +6,7 @@ from pathlib import Path
 
 import compared
 import pytest
+from browser import ROOT
 from compared import open_app
 from streamlit.testing.v1 import AppTest
 
@@ -50,6 +51,23 @@ SHOWN = (
 )
 
 
+# A quantity of another page or of the A/B view: the file that shows it, its words there; the entry; in which words.
+ELSEWHERE = (
+    ("core/pairs.py", "McNemar", "mcnemar", "answered the same documents"),
+    ("core/results.py", "paired_bootstrap", "bootstrap", "with replacement"),
+    ("core/results.py", "flips", "flips", "right to wrong"),
+    ("core/results.py", "kl_divergence", "kl", "in nats"),
+    ("core/charts.py", "wilson_interval", "wilson", "interval drawn around"),
+    ("pages/paper.py", "Holm", "holm", "smallest of m p-values"),
+    ("core/curve_charts.py", "Pareto front", "pareto", "both size and accuracy"),
+    ("core/lesson_results.py", "Surprise of each word", "surprisal", "how little the generative model expected it"),
+    ("pages/try_it.py", "Margin to the runner-up", "margin", "in nats"),
+    ("core/lesson.py", "the addition always rounds to nothing", "dead-signal", "rounds to nothing"),
+    ("core/config.py", "gpfq-stock", "gpfq-stock", "**gpfq-stock**"),
+    ("core/config.py", "fitted", "fitted", "**fitted**"),
+)
+
+
 def text_of(app: AppTest) -> str:
     """Every word of the page, those of its figures and tables too."""
     parts = [str(getattr(element, "proto", "")) for block in (app.main, app.sidebar) for element in block]
@@ -73,8 +91,14 @@ def test_every_quantity_of_the_compare_page_is_explained(full_page: AppTest) -> 
     assert [shown for shown, anchor, words in SHOWN if words not in ANCHORS[anchor].words] == []
 
 
-def test_every_entry_is_about_something_on_the_compare_page() -> None:
-    assert {anchor for _, anchor, _ in SHOWN} == set(ANCHORS)
+def test_every_quantity_of_the_other_pages_is_explained() -> None:
+    sources = {file: (ROOT / file).read_text() for file, _, _, _ in ELSEWHERE}
+    assert [shown for file, shown, _, _ in ELSEWHERE if shown not in sources[file]] == []
+    assert [shown for _, shown, anchor, words in ELSEWHERE if words not in ANCHORS[anchor].words] == []
+
+
+def test_every_entry_is_about_something_that_is_shown() -> None:
+    assert {anchor for *_, anchor, _ in [*SHOWN, *ELSEWHERE]} == set(ANCHORS)
 
 
 def test_the_page_shows_every_entry_in_order_with_its_formula(full_page: AppTest) -> None:

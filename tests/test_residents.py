@@ -49,6 +49,15 @@ def test_bytes_count_every_tensor_that_is_kept() -> None:
     assert head_only == 2 * 4 * words * classes + words * hidden
 
 
+def test_what_is_kept_is_listed_with_its_bytes_the_least_recently_used_first() -> None:
+    residents, ones = Residents(), {"a": variant(bits=4), "b": variant(bits=3)}
+    for key in ("a", "b", "a"):
+        residents.get(key, lambda key=key: (ones[key], {}))
+    assert residents.kept() == [("b", size_of(ones["b"])), ("a", size_of(ones["a"]))]
+    residents.clear()
+    assert residents.kept() == []
+
+
 def test_each_is_made_once_while_it_is_kept() -> None:
     residents, made = Residents(), []
 
