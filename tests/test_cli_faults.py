@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import DISCRIMINATIVE, Run, command_line, process
+from commands import DISCRIMINATIVE, Run, process
 from tiny import workplace, write_rows
 
 from core.store import DATABASE, Store
@@ -23,7 +23,7 @@ BAD_INPUT = {
     "bits in words": ((*EVALUATE, "--bits", "four"), "Invalid value for '--bits'"),
     "too much noise": ((*EVALUATE, "--noise", "0.5"), "bitdial: noise=0.5 is out of range; choose 0 to 0.1"),
     "unknown preset": ((*EVALUATE, "--preset", "paper"), "'paper' is not one of 'paper-code', 'uniform'"),
-    "unknown model": (("evaluate", "{corpus}", "--model", "bert"), "'bert' is not one of 'generative', 'discrim"),
+    "unknown model": (("evaluate", "{corpus}", "--model", "elmo"), "'elmo' is not one of 'generative', 'discrim"),
     "unknown graph": ((*EVALUATE, "--graph", "onnx"), "graph='onnx': Input should be 'engine' or 'brevitas'"),
     "quantized in Brevitas": ((*EVALUATE, "--bits", "4", "--graph", "brevitas"), "'brevitas' is for the float model"),
     "no documents": ((*EVALUATE, "--limit", "0"), "limit=0: Input should be greater than or equal to 1"),
@@ -42,7 +42,7 @@ BAD_INPUT = {
     "blank text": (("predict", "{corpus}", " ", "--model", "generative"), "the text is empty; give at least one word"),
     "no text": (("predict", "{corpus}", "--model", "generative"), "Missing argument 'text'"),
     "bad sweep": (("sweep", "{corpus}", "--bits", "4", "--bits", "2"), f"bits=2 is {BITS}"),
-    "unknown model to sweep": (("sweep", "{corpus}", "--model", "bert"), "model 'bert' is not known; choose one of"),
+    "unknown model to sweep": (("sweep", "{corpus}", "--model", "elmo"), "model 'elmo' is not known; choose one of"),
     "nothing to fetch": (("fetch", "{corpus}"), "news.csv' is not known; choose one of"),
     "no such kind": (("clean", "--kind", "../weights"), "'../weights' is no kind of the store"),
     "nothing to ship": (("ship", "{corpus}"), "the store has no results for"),
@@ -64,11 +64,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "header.csv").write_text("text,label\n")
     with workplace(folder):
         yield folder
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return command_line(capsys)
 
 
 @pytest.mark.parametrize("name", BAD_INPUT)

@@ -179,7 +179,7 @@ def test_ship_copies_what_is_chosen_and_keeps_what_was_shipped(store: Store) -> 
         store.save_tensors("weights", key, tensors_of(), META)
         store.save_tensors("checkpoints", key, tensors_of(), META)
         store.save_result(result(key))
-    assert store.ship(kinds={"weights", "evaluations"}, keys={OTHER, KEY}) == 2
+    assert store.ship({("weights", "tensors"): {OTHER, KEY}, ("evaluations", "row"): {OTHER, KEY}}) == 2
     store.clean()
     assert [(e.kind, e.key) for e in store.entries()] == [
         ("weights", KEY),
@@ -189,13 +189,13 @@ def test_ship_copies_what_is_chosen_and_keeps_what_was_shipped(store: Store) -> 
         ("models", KEY),
     ]
     with pytest.raises(InputError, match="no entry has the key 00000000000000aa; choose keys that the store lists"):
-        store.ship(keys=["00000000000000aa"])
+        store.ship({("weights", "tensors"): ["00000000000000aa"]})
 
 
 def test_ship_takes_rows_without_their_arrays(store: Store) -> None:
     store.save_tensors("evaluations", KEY, tensors_of(), META)
     store.save_result(result(KEY))
-    assert store.ship(forms=["row"]) == 1
+    assert store.ship({("evaluations", "row"): {KEY}}) == 1
     store.clean()
     assert store.find_result(KEY)
     assert store.load_tensors("evaluations", KEY) is None
