@@ -13,9 +13,10 @@ run: corpus
 test: lint types browser corpus
 	$(BIN)/python -m pytest
 
-# The engine against its peers, some minutes for each corpus; leave the machine alone meanwhile.
-bench: corpus
+# The engine against its peers, some minutes for each corpus, and the app against bare pages. Leave the machine alone.
+bench: corpus browser
 	for corpus in $(CORPORA); do $(BIN)/python -m benchmarks.engine --corpus $$corpus; done
+	$(BIN)/python -m benchmarks.app
 
 setup: $(VENV)/.installed
 

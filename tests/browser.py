@@ -3,6 +3,7 @@
 Run as a script it installs Debian's chromium if none is found and apt-get may be used.
 """
 
+import ast
 import os
 import shutil
 import socket
@@ -33,6 +34,7 @@ FLAGS = (
 MISSING = "no Chromium here: install one, or name one in BITDIAL_CHROMIUM"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 START_LIMIT_S = 120
+LIMIT_MS = 30_000  # how long a page may take to show what is waited for
 
 
 def find_chromium() -> str | None:
@@ -54,6 +56,14 @@ def install_chromium() -> None:
     subprocess.run([*apt_get, "install", "--yes", "--no-install-recommends", *PACKAGES], check=False)
 
 
+def page_paths(source: str | None = None) -> list[str]:
+    """The addresses of the pages that a navigation script declares, by default app.py; the landing page's first."""
+    source = (ROOT / "app.py").read_text() if source is None else source
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    pages = [call.keywords for call in calls if ast.unparse(call.func) == "st.Page"]
+    return ["", *(str(ast.literal_eval(word.value)) for words in pages for word in words if word.arg == "url_path")]
+
+
 @contextmanager
 def serve(script: Path, log: Path, **environment: str) -> Iterator[str]:
     """Run a Streamlit script from the repository's root with more environment variables; yield its address.
@@ -71,6 +81,13 @@ def serve(script: Path, log: Path, **environment: str) -> Iterator[str]:
         yield f"http://localhost:{port}"
     finally:
         _stop(process)
+
+
+def lay_out_clone(folder: Path) -> Path:
+    """Make of `folder` the artifact folder of a fresh clone with its corpora fetched; return it."""
+    for name in ("shipped", "corpora"):
+        (folder / name).symlink_to(ROOT / "cache" / name)
+    return folder
 
 
 def complaints(page: Page) -> list[str]:

@@ -1,12 +1,14 @@
 """The benchmark's arithmetic, on a clock of our own; its figures are not tested, as they are a machine's."""
 
 from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from models import documents, tiny
 
-from benchmarks import roofline, timing
+from benchmarks import app, roofline, timing
 from benchmarks.engine import class_loop, table
 from core import engine, evaluation
 from core.tokens import batches
@@ -57,3 +59,18 @@ def test_the_table_row_has_every_main_figure() -> None:
     found = {"corpus": "c", "classes": 4, "vocabulary": 21858, "lstm_vs_brevitas_b64": 50.5, "disc_vs_float": 1.5}
     found |= {"lstm_vs_brevitas_best": 11.0, "gen_vs_loop": 13.0, "gen_roofline_share": 0.61}
     assert table(found) == "| c | 4 | 21,858 | 50.50 | 11.00 | 1.50 | 13.00 | 0.61 |"
+
+
+def test_the_two_sides_of_the_app_benchmark_take_turns_after_one_unmeasured_run_of_each() -> None:
+    asked = []
+
+    def take(side: str, milliseconds: float, number: int) -> float:
+        asked.append((side, number))
+        return milliseconds * number
+
+    found = app.in_turn({"ours": partial(take, "ours", 30.0), "floor": partial(take, "floor", 20.0)}, repeats=5)
+    assert asked == [(side, number) for number in range(6) for side in ("ours", "floor")]
+    assert (found["n"], found["ours_p50_ms"], found["floor_p50_ms"]) == (5, 90.0, 60.0)
+    assert found["ours_p95_ms"] == pytest.approx(np.percentile([30, 60, 90, 120, 150], 95))
+    assert found["ratio_p50"] == found["ratio_p95"] == pytest.approx(1.5)
+    assert app.table({"machine": "m", "dial_move": found}) == "| dial_move | 5 | 90 / 60 | 1.50 | 144 / 96 | 1.50 |"

@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
 from browser import ROOT
 
 from core import tables
+from core.config import MODEL_KINDS
+from core.store import Store
 
 README = (ROOT / "README.md").read_text()
 
@@ -39,6 +42,14 @@ def test_every_verb_of_the_command_line_is_named():
     assert set(re.findall(r"`(\w+)`", named[1])) == verbs
 
 
-def test_the_results_table_is_what_the_store_prints():
-    written = README.split("<!-- table -->\n")[1].split("\n<!-- end of table -->")[0]
-    assert written.strip() == tables.accuracy_table("reuters-r8")
+TABLES = re.findall(r"<!-- table (\S+) -->\n(.*?)\n<!-- end of table -->", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(("corpus", "written"), TABLES, ids=lambda value: value[:12])
+def test_a_results_table_is_what_the_store_prints(corpus, written):
+    assert written.strip() == tables.accuracy_table(corpus)
+
+
+def test_every_corpus_with_stored_lstms_has_its_table():
+    trained = {card["corpus"] for card in Store().model_cards() if card["model"] in MODEL_KINDS}
+    assert {corpus for corpus, _ in TABLES} == trained
