@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from core.config import BIT_WIDTHS, FLOAT_BITS, MAX_NOISE, ModelKind
+from core.config import ModelKind
 from core.errors import InputError
 from core.stats import ClassReport, Ints, Kde, KsResult, Values, wilson_interval
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ConfusionMode = Literal["counts", "row-normalised", "difference"]
-CurveAxis = Literal["bits", "noise"]
 DensityCurve = tuple[str, Kde, str, str]  # name, density, colour, Plotly dash
 Names = Sequence[str]
 Range = tuple[float, float]
@@ -35,11 +34,6 @@ PERCENT_RANGE: Range = (0.0, 100.0)
 CELL_TEXT_CLASSES = 12
 
 _CLEAR, _GRID, _THEME = "rgba(0,0,0,0)", "rgba(128,128,128,0.25)", {"layout": {"font": {"color": "#7A7A7A"}}}
-_BITS = (FLOAT_SETTING, *(f"{bits} bits" for bits in BIT_WIDTHS))
-_AXES: dict[CurveAxis, dict[str, Any]] = {
-    "bits": {"title": "bit-width", "type": "category", "categoryarray": _BITS, "range": (-0.5, len(_BITS) - 0.5)},
-    "noise": {"title": "characters replaced (%)", "range": (-0.5, 100 * MAX_NOISE + 0.5)},
-}
 _VIEWS: dict[ConfusionMode, tuple[Any, str, str]] = {  # colours, number format, what a cell is
     "counts": (SEQUENTIAL, ",", "documents"),
     "row-normalised": (SEQUENTIAL, ".0%", "share of true class"),
@@ -57,48 +51,23 @@ class AccuracyRow:
     n: int
 
 
-@dataclass(frozen=True)
-class CurveRow:
-    """One point of a named curve; x is bits (32 for float) or the share of characters replaced."""
-
-    series: str
-    x: float
-    correct: int
-    n: int
-    colour: str
-    dash: str = "solid"
-
-
 def accuracy_figure(rows: Sequence[AccuracyRow], chance: float, caption: str = "") -> go.Figure:
     """Draw a dot and interval for each row, by model, and a line at the majority class's share `chance`."""
-    _require(rows, "accuracy rows")
+    require(rows, "accuracy rows")
     models, settings = list(dict.fromkeys(r.model for r in rows)), list(dict.fromkeys(r.setting for r in rows))
     figure = go.Figure()
     for row in rows:
         accuracy, low, high = _percents(row)
         y = models.index(row.model) + 0.4 * ((settings.index(row.setting) + 0.5) / len(settings) - 0.5)
-        dot = go.Scatter(x=[accuracy], y=[y], name=_safe(f"{row.model}, {row.setting}"), mode="markers")
+        dot = go.Scatter(x=[accuracy], y=[y], name=escape(f"{row.model}, {row.setting}"), mode="markers")
         dot.marker = {"color": FLOAT if row.setting == FLOAT_SETTING else MODEL_COLOURS[row.model], "size": 11}
         dot.error_x = {"array": [high - accuracy], "arrayminus": [accuracy - low]}
-        dot.hovertemplate = _hover(_safe(f"{row.setting}: {_interval_text(row)}"), row.n, caption)
+        dot.hovertemplate = hover_text(escape(f"{row.setting}: {_interval_text(row)}"), row.n, caption)
         figure.add_trace(dot)
     figure.add_vline(x=100 * chance, line_dash="dot", line_color=FLOAT, annotation_text="majority class")
     figure.update_xaxes(title="accuracy (%)", range=PERCENT_RANGE)
     figure.update_yaxes(tickvals=list(range(len(models))), ticktext=models, range=(len(models) - 0.5, -0.5))
-    return _finish(figure, height=320)
-
-
-def accuracy_curve(
-    rows: Sequence[CurveRow], axis: CurveAxis, chance: float, caption: str = "", y_range: Range = PERCENT_RANGE
-) -> go.Figure:
-    """Draw accuracy with its interval band against bits or noise, a line for each series and one at `chance`."""
-    figure = go.Figure()
-    for series in _by_series(rows, axis):
-        _add_curve(figure, series, axis, caption)
-    figure.add_hline(y=100 * chance, line_dash="dot", line_color=FLOAT, annotation_text="majority class")
-    figure.update_xaxes(_AXES[axis])
-    figure.update_yaxes(title="accuracy (%)", range=y_range)
-    return _finish(figure)
+    return finish(figure, height=320)
 
 
 def confusion_figure(
@@ -121,35 +90,35 @@ def confusion_figure(
     before, support_before = (0 * counts, support) if reference is None else _confusion(reference, class_names)
     z = counts if mode == "counts" else counts / np.maximum(support, 1) - before / np.maximum(support_before, 1)
     top = 1.0 if mode == "row-normalised" else limit or (support.max() if mode == "counts" else 1.0)
-    names, few = [_safe(name) for name in class_names], len(class_names) <= CELL_TEXT_CLASSES
+    names, few = [escape(name) for name in class_names], len(class_names) <= CELL_TEXT_CLASSES
     cells = go.Heatmap(x=names, y=names, z=z, zmin=0 if reference is None else -top, zmax=top, colorscale=colours)
     cells.colorbar = {"title": {"text": unit, "side": "right"}, "tickformat": number}
     cells.texttemplate = f"%{{z:{number}}}" if few else None
     cells.customdata = np.dstack([before, counts, np.broadcast_to(support, counts.shape)])
     was = "" if reference is None else "%{customdata[0]:,} -> "
     text = f"true %{{y}}, read as %{{x}}<br>{was}%{{customdata[1]:,}} of %{{customdata[2]:,}} documents"
-    cells.hovertemplate = _hover(text, counts.sum(), caption)
+    cells.hovertemplate = hover_text(text, counts.sum(), caption)
     axis = {"type": "category", "dtick": 1, "tickfont": {"size": 12 if few else 9}}
     figure = go.Figure(cells)
     figure.update_xaxes(axis, title="predicted class")
     figure.update_yaxes(axis, title="true class", range=(len(names) - 0.5, -0.5))
-    return _finish(figure, height=420 if few else 900)
+    return finish(figure, height=420 if few else 900)
 
 
 def kde_figure(
     curves: Sequence[DensityCurve], x_range: Range = LOSS_RANGE, y_max: float | None = None, caption: str = ""
 ) -> go.Figure:
     """Draw densities of token losses (paper, figure 15); without `y_max` (1/nat) their axis fits the curves."""
-    _require(curves, "densities")
+    require(curves, "densities")
     figure = go.Figure()
     for name, kde, colour, dash in curves:
-        legend = _safe(f"{name}: median {kde.median:.2f}, maximum {kde.maximum:.2f}")
-        hover = _hover(_safe(name) + ": %{y:.3f} per nat at %{x:.2f} nats", kde.n, caption)
+        legend = escape(f"{name}: median {kde.median:.2f}, maximum {kde.maximum:.2f}")
+        hover = hover_text(escape(name) + ": %{y:.3f} per nat at %{x:.2f} nats", kde.n, caption)
         line = {"color": colour, "dash": dash, "width": 2}
         figure.add_scatter(x=kde.grid, y=kde.density, mode="lines", line=line, name=legend, hovertemplate=hover)
     figure.update_xaxes(title="token loss (nats)", range=x_range)
     figure.update_yaxes(title="density (1/nat)", rangemode="tozero", range=None if y_max is None else (0, y_max))
-    return _finish(figure, legend={"x": 1, "xanchor": "right", "y": 1, "yanchor": "top"})
+    return finish(figure, legend={"x": 1, "xanchor": "right", "y": 1, "yanchor": "top"})
 
 
 def histogram_figure(
@@ -163,25 +132,25 @@ def histogram_figure(
 ) -> go.Figure:
     """Draw how many documents (C,) both variants give each class, how many it has, and N/C, on 0..limit or 0..N."""
     before, after, truth = _histograms(class_names, float_counts, quantized_counts, label_counts)
-    names, n = [_safe(name) for name in class_names], int(truth.sum())
+    names, n = [escape(name) for name in class_names], int(truth.sum())
     figure = go.Figure()
     for name, counts, fill in (("float", before, FLOAT), ("quantized", after, colour)):
-        hover = _hover(f"%{{x}}: {name} predicts %{{y:,}} documents", n, caption)
+        hover = hover_text(f"%{{x}}: {name} predicts %{{y:,}} documents", n, caption)
         figure.add_bar(x=names, y=counts, name=name, marker_color=fill, hovertemplate=hover)
     marker = {"symbol": "diamond", "size": 9, "color": GREEN}
-    hover = _hover("%{x}: %{y:,} documents are of this class", n, caption)
+    hover = hover_text("%{x}: %{y:,} documents are of this class", n, caption)
     figure.add_scatter(x=names, y=truth, mode="markers", name="true", marker=marker, hovertemplate=hover)
     figure.add_hline(y=n / len(names), line_dash="dot", line_color=FLOAT, annotation_text="uniform")
     figure.update_xaxes(title="class", type="category", dtick=1)
     figure.update_yaxes(title="documents", range=(0, limit or n))
-    return _finish(figure)
+    return finish(figure)
 
 
 def ks_table(rows: Sequence[tuple[str, KsResult]]) -> "pd.DataFrame":
     """Return Site, D, n, p in words, a row for each (site, result); n is the smaller of the two samples."""
     import pandas as pd
 
-    _require(rows, "Kolmogorov-Smirnov results")
+    require(rows, "Kolmogorov-Smirnov results")
     values = [(site, round(ks.statistic, 3), min(ks.n, ks.m), p_value(ks.pvalue)) for site, ks in rows]
     return pd.DataFrame(values, columns=["Site", "D", "n", "p"])
 
@@ -201,7 +170,7 @@ def per_class_table(class_names: Names, report: ClassReport, reference: ClassRep
 
 def describe_accuracy(rows: Sequence[AccuracyRow], chance: float) -> str:
     """Say each accuracy, its change from the same model's float row, and which do not beat `chance`."""
-    _require(rows, "accuracy rows")
+    require(rows, "accuracy rows")
     start = {row.model: row.correct / row.n for row in rows if row.setting == FLOAT_SETTING}
     parts = []
     for row in rows:
@@ -210,18 +179,6 @@ def describe_accuracy(rows: Sequence[AccuracyRow], chance: float) -> str:
             text += f", {points(100 * (row.correct / row.n - start[row.model]))} from float"
         parts.append(text + (", no better than the majority class" if _percents(row)[1] <= 100 * chance else ""))
     return f"{'; '.join(parts)}; n = {count(rows[0].n)}."
-
-
-def describe_curve(rows: Sequence[CurveRow], axis: CurveAxis) -> str:
-    """Say where each series starts (most bits, least noise) and where it is lowest."""
-    parts = []
-    for series in _by_series(rows, axis):
-        first, lowest = series[0], min(series, key=lambda row: row.correct / row.n)
-        change = points(100 * (lowest.correct / lowest.n - first.correct / first.n))
-        fall = f"lowest {percent(lowest.correct / lowest.n)} at {_place(lowest, axis)[1]} ({change})"
-        start = f"{first.series} {percent(first.correct / first.n)} at {_place(first, axis)[1]}"
-        parts.append(f"{start}, {'nowhere lower' if lowest is first else fall}")
-    return f"{'; '.join(parts)}."
 
 
 def describe_confusion(matrix: Values, class_names: Names, reference: Values | None = None) -> str:
@@ -240,7 +197,7 @@ def describe_confusion(matrix: Values, class_names: Names, reference: Values | N
 
 def describe_kde(curves: Sequence[DensityCurve]) -> str:
     """Say each median loss and its change from the first curve's, in nats."""
-    _require(curves, "densities")
+    require(curves, "densities")
     (first, start, _, _), *others = curves
     changes = [f", {name} {kde.median:.2f} ({kde.median - start.median:+.2f})" for name, kde, _, _ in others]
     return f"Median token loss in nats: {first} {start.median:.2f}{''.join(changes)}."
@@ -275,7 +232,8 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
-def _finish(figure: go.Figure, height: int = 420, legend: dict[str, Any] | None = None) -> go.Figure:
+def finish(figure: go.Figure, height: int = 420, legend: dict[str, Any] | None = None) -> go.Figure:
+    """Give a figure the look of all: height and margins in pixels, clear ground, grid, legend above (default)."""
     above = {"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom"}
     figure.update_layout(height=height, legend=legend or above, margin={"l": 60, "r": 20, "t": 60, "b": 50})
     figure.update_layout(showlegend=True, paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, template=_THEME)
@@ -283,54 +241,30 @@ def _finish(figure: go.Figure, height: int = 420, legend: dict[str, Any] | None 
     return figure.update_yaxes(gridcolor=_GRID, zeroline=False, automargin=True)
 
 
-def _require(given: Sized, what: str) -> None:
+def require(given: Sized, what: str) -> None:
+    """Raise InputError, which says `what` is lacking, where nothing is given."""
     if len(given) == 0:
         raise InputError(f"no {what} were given; give at least one")
 
 
-def _safe(text: str) -> str:
+def escape(text: str) -> str:
     """Escape for Plotly, which reads names as HTML; class names come from users."""
     return html.escape(text, quote=False)
 
 
-def _hover(text: str, n: int, caption: str) -> str:
-    return f"{text}<br>n = {count(n)}" + (f"<br>{_safe(caption)}" if caption else "") + "<extra></extra>"
+def hover_text(text: str, n: int, caption: str) -> str:
+    """Return a hover template: `text`, which may hold Plotly's fields, then n, then the escaped caption."""
+    return f"{text}<br>n = {count(n)}" + (f"<br>{escape(caption)}" if caption else "") + "<extra></extra>"
 
 
-def _percents(row: AccuracyRow | CurveRow) -> tuple[float, float, float]:
+def _percents(row: AccuracyRow) -> tuple[float, float, float]:
     low, high = wilson_interval(row.correct, row.n)
     return 100 * row.correct / row.n, 100 * low, 100 * high
 
 
-def _interval_text(row: AccuracyRow | CurveRow) -> str:
+def _interval_text(row: AccuracyRow) -> str:
     accuracy, low, high = _percents(row)
     return f"{accuracy:.1f} % ({low:.1f} to {high:.1f})"
-
-
-def _by_series(rows: Sequence[CurveRow], axis: CurveAxis) -> list[list[CurveRow]]:
-    """Group by series, each from its start: most bits or least noise first."""
-    _require(rows, "curve rows")
-    ordered = sorted(rows, key=lambda row: row.x, reverse=axis == "bits")
-    return [[row for row in ordered if row.series == name] for name in dict.fromkeys(row.series for row in rows)]
-
-
-def _place(row: CurveRow, axis: CurveAxis) -> tuple[str | float, str]:
-    """Return the position on the axis and its name in words."""
-    if axis == "noise":
-        return 100 * row.x, f"{100 * row.x:g} % noise"
-    name = FLOAT_SETTING if row.x == FLOAT_BITS else f"{row.x:g} bits"
-    return name, name
-
-
-def _add_curve(figure: go.Figure, rows: list[CurveRow], axis: CurveAxis, caption: str) -> None:
-    x = [_place(row, axis)[0] for row in rows]
-    accuracy, low, high = zip(*map(_percents, rows), strict=True)
-    series, colour, dash = rows[0].series, rows[0].colour, rows[0].dash
-    hover = [_hover(_safe(f"{_place(row, axis)[1]}: {_interval_text(row)}"), row.n, caption) for row in rows]
-    band = go.Scatter(x=x + x[::-1], y=high + low[::-1], fill="toself", fillcolor=colour, opacity=0.2, mode="none")
-    figure.add_trace(band.update(showlegend=False, hoverinfo="skip", legendgroup=series))
-    line = go.Scatter(x=x, y=accuracy, mode="lines+markers", line={"color": colour, "dash": dash}, name=_safe(series))
-    figure.add_trace(line.update(hovertemplate=hover, legendgroup=series))
 
 
 def _confusion(matrix: Values, class_names: Names) -> tuple[Ints, Ints]:

@@ -17,11 +17,11 @@ from core.charts import (
     PERCENT_RANGE,
     SEQUENTIAL,
     Range,
-    _finish,
-    _hover,
-    _require,
-    _safe,
     count,
+    escape,
+    finish,
+    hover_text,
+    require,
 )
 from core.config import BIT_WIDTHS, FLOAT_BITS, MAX_NOISE
 
@@ -87,7 +87,7 @@ def curve_figure(
     caption: str = "",
 ) -> go.Figure:
     """Draw each line with its band over "bits" or "noise", and a line at the share `chance` if given."""
-    _require(lines, "curves")
+    require(lines, "curves")
     figure = go.Figure()
     for line in lines:
         for trace in _traces(line, axis, caption):
@@ -96,14 +96,14 @@ def curve_figure(
         figure.add_hline(y=100 * chance, line_dash="dot", line_color=FLOAT, annotation_text="majority class")
     figure.update_xaxes(_X[axis])
     figure.update_yaxes(title=y_title, range=y_range)
-    return _legend_below(_finish(figure), len(lines))
+    return _legend_below(finish(figure), len(lines))
 
 
 def classes_figure(panels: Sequence[tuple[str, Sequence[Line]]], y_title: str, caption: str = "") -> go.Figure:
     """Draw a small panel over bits for each (title, lines), all on one scale of 0 to 100 percent."""
-    _require(panels, "classes")
+    require(panels, "classes")
     rows = -(-len(panels) // CLASS_COLUMNS)
-    titles = [_safe(title) for title, _ in panels]
+    titles = [escape(title) for title, _ in panels]
     gap = 60 / (rows * _PANEL_HEIGHT)
     figure = make_subplots(
         rows, CLASS_COLUMNS, shared_yaxes=True, subplot_titles=titles, vertical_spacing=gap, horizontal_spacing=0.05
@@ -118,19 +118,19 @@ def classes_figure(panels: Sequence[tuple[str, Sequence[Line]]], y_title: str, c
     figure.update_yaxes(range=(-3, 103), dtick=50)
     figure.update_yaxes(title=y_title, col=1)
     figure.update_annotations(font_size=13)
-    return _finish(figure, height=90 + rows * _PANEL_HEIGHT)
+    return finish(figure, height=90 + rows * _PANEL_HEIGHT)
 
 
 def size_figure(points: Sequence[Sized], y_range: Range = PERCENT_RANGE, caption: str = "") -> go.Figure:
     """Draw accuracy against megabytes (a logarithmic axis), and a stepped line along the Pareto front."""
-    _require(points, "sizes")
+    require(points, "sizes")
     figure = go.Figure()
     for group in dict.fromkeys(point.group for point in points):
         members = [point for point in points if point.group == group]
         dots = go.Scatter(x=[p.size_mb for p in members], y=[p.point.y for p in members], mode="markers+text")
-        dots.update(name=_safe(group), text=[p.label for p in members], textfont={"color": "#FFFFFF", "size": 10})
+        dots.update(name=escape(group), text=[p.label for p in members], textfont={"color": "#FFFFFF", "size": 10})
         dots.marker = {"color": members[0].colour, "symbol": members[0].symbol, "size": 16}
-        dots.hovertemplate = [_hover(_safe(_size_words(p)), p.point.n, caption) for p in members]
+        dots.hovertemplate = [hover_text(escape(_size_words(p)), p.point.n, caption) for p in members]
         figure.add_trace(dots)
     front = sorted((point for point in points if point.front), key=lambda point: point.size_mb)
     marker = {"symbol": "circle-open", "size": 22, "color": FLOAT, "line": {"width": 2}}
@@ -146,7 +146,7 @@ def size_figure(points: Sequence[Sized], y_range: Range = PERCENT_RANGE, caption
     )
     figure.update_xaxes(title="size of the stored model (MB)", type="log", tickvals=_MEGABYTES)
     figure.update_yaxes(title="accuracy (%)", range=y_range)
-    return _legend_below(_finish(figure), len(figure.data))
+    return _legend_below(finish(figure), len(figure.data))
 
 
 def heat_figure(
@@ -156,7 +156,7 @@ def heat_figure(
 
     Colours span 0..100 percent, or with `limit` -limit..limit points around zero.
     """
-    _require(cells, "bit-widths")
+    require(cells, "bit-widths")
     form = ".1f" if limit is None else "+.1f"
     heat = go.Heatmap(
         x=list(columns), y=[width_name(bits) for bits in WIDTHS], z=[[p and p.y for p in line] for line in cells]
@@ -166,13 +166,13 @@ def heat_figure(
     heat.colorbar = {"title": {"text": "accuracy (%)" if limit is None else "change (points)", "side": "right"}}
     heat.customdata = [[(p.n, p.draws) if p else (0, 0) for p in line] for line in cells]
     count_words = "<br>n = %{customdata[0]:,}, draws: %{customdata[1]}"
-    tail = f"<br>{_safe(caption)}" if caption else ""
+    tail = f"<br>{escape(caption)}" if caption else ""
     heat.hovertemplate = f"%{{y}}, %{{x}} noise: %{{z:{form}}}{count_words}{tail}<extra></extra>"
     heat.hoverongaps = False
     figure = go.Figure(heat)
     figure.update_xaxes(title="characters replaced", type="category", showgrid=False)
     figure.update_yaxes(title="bit-width", type="category", autorange="reversed", showgrid=False)
-    return _finish(figure, height=360).update_layout(margin={"t": 10})
+    return finish(figure, height=360).update_layout(margin={"t": 10})
 
 
 def near_range(lines: Sequence[Line]) -> Range:
@@ -203,10 +203,10 @@ def noise_name(level: float) -> str:
 
 def _traces(line: Line, axis: str, caption: str) -> list[go.Scatter]:
     x = [_place(point, axis) for point in line.points]
-    curve = go.Scatter(x=x, y=[p.y for p in line.points], mode="lines+markers", name=_safe(line.name))
+    curve = go.Scatter(x=x, y=[p.y for p in line.points], mode="lines+markers", name=escape(line.name))
     curve.line, curve.marker = {"color": line.colour, "dash": line.dash}, {"symbol": line.symbol, "size": 7}
-    words = [_safe(f"{line.name}, {_words(point, axis)}") for point in line.points]
-    curve.hovertemplate = [_hover(text, p.n, caption) for text, p in zip(words, line.points, strict=True)]
+    words = [escape(f"{line.name}, {_words(point, axis)}") for point in line.points]
+    curve.hovertemplate = [hover_text(text, p.n, caption) for text, p in zip(words, line.points, strict=True)]
     curve.legendgroup = line.name
     if all(point.low == point.high for point in line.points):
         return [curve]

@@ -1,7 +1,5 @@
 """Stored curves in words: sentences computed from them, captions, CSV, and the command lines for what is missing."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from itertools import product
@@ -12,6 +10,7 @@ from core import charts
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, ModelKind
 from core.curve_charts import WIDTHS, Line, Point, noise_name, width_name
 from core.curves import SETTINGS, Cell, Condition, Measure, Shelf, short_names, summarise
+from core.downloads import csv_text
 from core.store import Row
 
 CSV_COLUMNS = (
@@ -124,17 +123,14 @@ def noise_table(shelf: Shelf) -> list[Row]:
 
 def write_csv(rows: Iterable[Row], **more: Callable[[Row], Any]) -> str:
     """Return rows as CSV: their configuration, seeds, n, scores, realised noise and versions; `more` adds columns."""
-    out = io.StringIO()
-    rates = ("character_rate", "oov_rate")
-    writer = csv.DictWriter(out, [*CSV_COLUMNS, *rates, *more, "versions"])
-    writer.writeheader()
+    rates, table = ("character_rate", "oov_rate"), []
     for row in rows:
         noise = row["detail"]["noise"]
         extra = {name: column(row) for name, column in more.items()}
         versions = json.dumps(row["versions"], sort_keys=True)
         plain = {name: row[name] for name in CSV_COLUMNS}
-        writer.writerow(plain | {name: noise[name] for name in rates} | extra | {"versions": versions})
-    return out.getvalue()
+        table.append(plain | {name: noise[name] for name in rates} | extra | {"versions": versions})
+    return csv_text(table, [*CSV_COLUMNS, *rates, *more, "versions"])
 
 
 def _command(corpus: str, condition: Condition | None, cells: Sequence[Cell]) -> str:

@@ -35,7 +35,12 @@ SETTINGS = ("preset", "ranges", "head", "calibration")
 SCHEMES = ("conditional", "unconditional")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star")
-_ORDER: dict[str, tuple[str, ...]] = {"preset": PRESETS, "ranges": RANGES, "head": HEAD_METHODS, "calibration": SCHEMES}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "preset": PRESETS,
+    "ranges": RANGES,
+    "head": HEAD_METHODS,
+    "calibration": SCHEMES,
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Shelf:
 
     def choices(self, setting: str) -> list[str]:
         """Return the stored values of one of SETTINGS, those of the paper's questions first."""
-        known = _ORDER[setting]
+        known = CHOICES[setting]
         found = {row[setting] for row in self.rows if row["bits"] != FLOAT_BITS}
         return sorted(found, key=lambda value: (known.index(value) if value in known else len(known), value))
 
@@ -103,9 +108,8 @@ def read(corpus: str, **filters: object) -> Shelf:
     rows = Store().results(**wanted, **filters)
     runs = {model: pipeline.resolve(pipeline.specify(corpus, model)).variant.run for model in MODEL_KINDS if rows}
     expected = {model: run.model_dump(mode="json") for model, run in runs.items()}
-    return Shelf(
-        corpus, tuple(row for row in rows if row["spec"]["variant"]["run"] == expected[row["model"]] and _usual(row))
-    )
+    kept = (row for row in rows if row["spec"]["variant"]["run"] == expected.get(row["model"]) and _usual(row))
+    return Shelf(corpus, tuple(kept))
 
 
 def conditions(**chosen: Sequence[str]) -> list[Condition]:

@@ -83,12 +83,12 @@ def documents_table(readings: Sequence[Reading]) -> Table:
     ]
 
 
-def csv_text(table: Table) -> str:
-    """Write a table as CSV, the header from its first row. Raises InputError for no rows."""
-    if not table:
+def csv_text(table: Table, columns: Sequence[str] = ()) -> str:
+    """Write a table as CSV; without columns they are the first row's, and no row raises InputError."""
+    if not (columns or table):
         raise InputError("there is no row to write; choose documents first")
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(table[0]))
+    writer = csv.DictWriter(file, columns or list(table[0]))
     writer.writeheader()
     writer.writerows(table)
     return file.getvalue()

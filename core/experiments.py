@@ -37,7 +37,7 @@ from core.config import (
     TrainSpec,
     default_run,
 )
-from core.errors import InputError
+from core.errors import InputError, describe_faults, message_of
 
 PAPER = Path(__file__).parent / "studies" / "paper.toml"
 Cell = EvaluationSpec | DistanceSpec
@@ -52,7 +52,7 @@ def _checked_word(word: str) -> str:
         try:
             CalibrationSpec.parse(word)
         except ValidationError as error:
-            raise ValueError(f"{_plain(error)}; or write one, or share:0.5") from error
+            raise ValueError(f"{describe_faults(error)}; or write one, or share:0.5") from error
     return word
 
 
@@ -136,7 +136,7 @@ class Study(BaseModel):
         try:
             TrainSpec.model_validate(train)
         except ValidationError as error:
-            raise ValueError(_plain(error)) from error
+            raise ValueError(describe_faults(error)) from error
         return train
 
     @field_validator("experiment")
@@ -210,14 +210,8 @@ def _share(word: str) -> Fraction | None:
     return Fraction(found[1]) if found else None
 
 
-def _plain(error: ValidationError) -> str:
-    """Say in one line what pydantic found wrong."""
-    found = ((".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors())
-    return "; ".join(f"{place}: {message}" if place else message for place, message in found)
-
-
 def _fault(content: dict[str, Any], error: ErrorDetails) -> str:
-    place, message = list(error["loc"]), error["msg"].removeprefix("Value error, ")
+    place, message = list(error["loc"]), message_of(error)
     where = ""
     if place[0] == "experiment" and len(place) > 1:
         experiment = content["experiment"][place[1]]

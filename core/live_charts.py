@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from core.charts import FLOAT, MODEL_COLOURS, PERCENT_RANGE, Range, _finish, _hover, _require, _safe, percent
+from core.charts import FLOAT, MODEL_COLOURS, PERCENT_RANGE, Range, escape, finish, hover_text, percent, require
 from core.config import FLOAT_BITS, ModelKind
 from core.curve_charts import WIDTHS, width_name
 from core.store import Row
@@ -48,7 +48,7 @@ def answers_figure(readings: Sequence[Reading], caption: str = "") -> go.Figure:
 
     Widths that were not read stay empty.
     """
-    _require(readings, "readings")
+    require(readings, "readings")
     names, figure = [width_name(bits) for bits in WIDTHS], go.Figure()
     for place, (model, colour) in enumerate(MODEL_COLOURS.items()):
         found = {reading.bits: reading for reading in readings if reading.model == model}
@@ -60,14 +60,14 @@ def answers_figure(readings: Sequence[Reading], caption: str = "") -> go.Figure:
         heat.text = [[_answer(cell, found.get(FLOAT_BITS)) if cell else ""] for cell in cells]
         heat.texttemplate, heat.textfont = "%{text}", {"size": 14}
         heat.customdata = [[_answer_words(cell) if cell else ""] for cell in cells]
-        heat.hovertemplate = _hover("%{customdata}", 1, caption)
+        heat.hovertemplate = hover_text("%{customdata}", 1, caption)
         figure.add_trace(heat)
     models = list(MODEL_COLOURS)
     figure.update_xaxes(tickvals=list(range(len(models))), ticktext=models, side="top", showgrid=False)
     figure.update_xaxes(range=(-0.5, len(models) - 0.5))
     figure.update_yaxes(title="bit-width", type="category", categoryarray=names, showgrid=False)
     figure.update_yaxes(range=(len(names) - 0.5, -0.5))
-    return _finish(figure, height=360).update_layout(showlegend=False, margin={"t": 30, "b": 10})
+    return finish(figure, height=360).update_layout(showlegend=False, margin={"t": 30, "b": 10})
 
 
 def probabilities_figure(reading: Reading, reference: Reading | None, caption: str = "") -> go.Figure:
@@ -75,20 +75,20 @@ def probabilities_figure(reading: Reading, reference: Reading | None, caption: s
     shares = reading.row["probabilities"]
     largest = sorted(shares, key=lambda name: -shares[name])[:MAX_BARS]
     names = [name for name in shares if name in largest]
-    labels, values = [_safe(name) for name in names], [100 * shares[name] for name in names]
+    labels, values = [escape(name) for name in names], [100 * shares[name] for name in names]
     figure = go.Figure()
     bars = go.Bar(x=values, y=labels, orientation="h", marker_color=MODEL_COLOURS[reading.model])
     name = "float" if reading.bits == FLOAT_BITS else f"{reading.bits} bits"
-    bars.update(name=name, hovertemplate=_hover("%{y}: %{x:.2f} %", 1, caption))
+    bars.update(name=name, hovertemplate=hover_text("%{y}: %{x:.2f} %", 1, caption))
     figure.add_trace(bars)
     if reference and reading.bits != FLOAT_BITS:
         before = [100 * reference.row["probabilities"][name] for name in names]
         marks = go.Scatter(x=before, y=labels, mode="markers", name="float", cliponaxis=False)
         marks.marker = {"symbol": "diamond-open", "size": 11, "color": FLOAT, "line": {"width": 2}}
-        figure.add_trace(marks.update(hovertemplate=_hover("%{y}: %{x:.2f} % in float", 1, caption)))
+        figure.add_trace(marks.update(hovertemplate=hover_text("%{y}: %{x:.2f} % in float", 1, caption)))
     figure.update_xaxes(title="probability (%)", range=PERCENT_RANGE)
     figure.update_yaxes(type="category", categoryarray=labels, range=(len(names) - 0.5, -0.5), showgrid=False)
-    return _finish(figure, height=360)
+    return finish(figure, height=360)
 
 
 def words_html(
@@ -125,9 +125,9 @@ def _answer(reading: Reading, reference: Reading | None) -> str:
     label = reading.row["label"]
     short = label if len(label) <= _LONGEST_NAME else label[: _LONGEST_NAME - 1] + "…"
     flipped = reference is not None and reference.row["label"] != label
-    return _safe(f"{'≠ ' if flipped else ''}{short} {100 * reading.probability:.0f} %")
+    return escape(f"{'≠ ' if flipped else ''}{short} {100 * reading.probability:.0f} %")
 
 
 def _answer_words(reading: Reading) -> str:
     width = "float" if reading.bits == FLOAT_BITS else f"{reading.bits} bits"
-    return _safe(f"{reading.model}, {width}: {describe_reading(reading)}")
+    return escape(f"{reading.model}, {width}: {describe_reading(reading)}")

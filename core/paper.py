@@ -1,7 +1,5 @@
 """What the Paper page shows, read from the store: verdicts, charts with their sentences, the rows behind them."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -139,15 +137,6 @@ def behind(figure: Figure, condition: Condition, rows: StudyRows, corpus: str) -
     found = (row for setting in _settings(figure, condition, corpus) for row in rows.select(setting))
     unique = {row["key"]: row for row in found}.values()
     return [{name: row.get(name) for name in (*COLUMNS, *FACTS)} for row in unique]
-
-
-def to_csv(table: Sequence[Row]) -> str:
-    """Write flat rows as CSV with a header; None is an empty field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, table[0] if table else (), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return text.getvalue()
 
 
 def gaps(figure: Figure, condition: Condition, rows: StudyRows, corpus: str) -> str:

@@ -1,7 +1,5 @@
 """One text and what every stored variant of two models says of it: the views of the page that tries a text."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +8,7 @@ import numpy as np
 from core import charts, live, noise, pipeline, runtime, tokens
 from core.config import FLOAT_BITS, MODEL_KINDS, CorpusSpec, ModelKind, NoiseSpec, VariantSpec
 from core.curve_charts import WIDTHS, width_name
+from core.downloads import csv_text
 from core.live_charts import END, Reading
 from core.store import Row
 from core.views import Settings
@@ -126,12 +125,8 @@ def word_table(reading: Reading) -> list[Row]:
 
 def to_csv(table: Sequence[Row], made: str) -> str:
     """Return a table as CSV, with how it was made and the versions in every line."""
-    out = io.StringIO()
     tail = {"made": made, "versions": json.dumps(runtime.versions(), sort_keys=True)}
-    writer = csv.DictWriter(out, [*(table[0] if table else ()), *tail])
-    writer.writeheader()
-    writer.writerows(row | tail for row in table)
-    return out.getvalue()
+    return csv_text([row | tail for row in table], [*(table[0] if table else ()), *tail])
 
 
 def caption(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from core.charts import FLOAT, Range, _finish, _hover, _require, _safe, count
+from core.charts import FLOAT, Range, count, escape, finish, hover_text, require
 from core.study_rows import Quantity
 
 
@@ -52,7 +52,7 @@ def line_figure(
 
     `chance`, the majority class's share in %, is drawn where the axis reaches it.
     """
-    _require([point for curve in curves for point in curve.points], "points")
+    require([point for curve in curves for point in curve.points], "points")
     figure = go.Figure()
     for curve in curves:
         _add_curve(figure, curve, quantity, caption, bars=len(places) < 3)
@@ -66,13 +66,13 @@ def line_figure(
     else:
         margin = 0.04 * (float(places[-1]) - float(places[0]))
         figure.update_xaxes(title=axis, range=(float(places[0]) - margin, float(places[-1]) + margin))
-    return _finish(figure)
+    return finish(figure)
 
 
 def value_range(curves: Sequence[Curve], quantity: Quantity) -> Range:
     """Return an axis that holds every interval of the curves, rounded outward to steps of a tenth of its span."""
     ends = [end for c in curves for p in c.points for end in (p.mean, p.low, p.high) if end is not None]
-    _require(ends, "points")
+    require(ends, "points")
     low, high = min(ends), max(ends)
     step = max(10.0 ** math.floor(math.log10(high - low)) / 2 if high > low else 0.0, 10.0**-quantity.digits)
     bottom, top = step * math.floor(low / step - 0.1), step * math.ceil(high / step + 0.1)
@@ -82,7 +82,7 @@ def value_range(curves: Sequence[Curve], quantity: Quantity) -> Range:
 def describe_lines(curves: Sequence[Curve], quantity: Quantity, axis: str = "") -> str:
     """Say where each curve of a quantity starts, ends, is lowest or highest, and how many draws are behind it."""
     shown = [curve for curve in curves if curve.points]
-    _require(shown, "points")
+    require(shown, "points")
     name = f"{quantity.name[0].upper()}{quantity.name[1:]}" + (f" by {axis}" if axis else "")
     return f"{name}: {'; '.join(_describe(curve, quantity) for curve in shown)}."
 
@@ -119,13 +119,13 @@ def _words(point: Point, quantity: Quantity) -> str:
 
 
 def _add_curve(figure: go.Figure, curve: Curve, quantity: Quantity, caption: str, bars: bool) -> None:
-    points, name = curve.points, _safe(curve.name)
+    points, name = curve.points, escape(curve.name)
     if not points:
         return
     x, y = [point.x for point in points], [point.mean for point in points]
     low = [point.mean if point.low is None else point.low for point in points]
     high = [point.mean if point.high is None else point.high for point in points]
-    hover = [_hover(_safe(f"{curve.name}: {_words(p, quantity)}"), p.n, caption) for p in points]
+    hover = [hover_text(escape(f"{curve.name}: {_words(p, quantity)}"), p.n, caption) for p in points]
     line = go.Scatter(x=x, y=y, name=name, mode="lines+markers", line={"color": curve.colour, "dash": curve.dash})
     line.update(hovertemplate=hover, legendgroup=name)
     if bars:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 from core import calibration, charts, pipeline
 from core.charts import AccuracyRow, DensityCurve
 from core.config import FLOAT_BITS, MODEL_KINDS, EvaluationSpec, ModelKind
-from core.errors import InputError
+from core.errors import InputError, describe_faults
 from core.stats import Kde, KsResult
 from core.store import Row, Store
 
@@ -36,7 +35,7 @@ class Settings:
         try:
             return pipeline.specify(self.corpus, model, width, self.preset, noise=self.noise, **recipe)  # type: ignore[arg-type]
         except ValidationError as error:
-            raise InputError("; ".join(map(_fault, error.errors()))) from error
+            raise InputError(describe_faults(error)) from error
 
 
 @dataclass(frozen=True)
@@ -84,14 +83,20 @@ def compare(settings: Settings) -> Comparison:
     return Comparison(settings, tuple(sides), tuple({spec.fingerprint(): spec for spec in missing}.values()))
 
 
-def refused(asked: Mapping[str, str], settings: Settings, prefix: str = "") -> list[str]:
-    """Say which settings of an address (`prefix` + name to text) are not those in use, a sentence for each."""
-    used = {prefix + name: value for name, value in asdict(settings).items() if prefix + name in asked}
+def refused(asked: Mapping[str, str], settings: Settings, prefix: str = "", **more: object) -> list[str]:
+    """Say which settings, and `more` of them, of an address (`prefix` + name to text) are not those in use.
+
+    A sentence for each.
+    """
+    used = {prefix + name: value for name, value in (asdict(settings) | more).items() if prefix + name in asked}
     return [
-        f"{name}={asked[name]} in the address is no choice of this page; {name}={value} is shown. Choose another here."
-        for name, value in used.items()
-        if not _says(asked[name], value)
+        refusal(name, asked[name], f"{name}={value}") for name, value in used.items() if not _says(asked[name], value)
     ]
+
+
+def refusal(name: str, text: str, shown: str) -> str:
+    """Say that a setting of an address is no choice of a page, and what is shown instead."""
+    return f"{name}={text} in the address is no choice of this page; {shown} is shown. Choose another here."
 
 
 def accuracy_rows(sides: Sequence[Side]) -> list[AccuracyRow]:
@@ -167,8 +172,8 @@ def site_table(row: Row) -> list[Row]:
 
 
 def known_corpora() -> list[str]:
-    """Names of the corpora that the store has trained models for."""
-    return sorted({card["corpus"] for card in Store().model_cards()})
+    """Names of the corpora that the store has trained LSTMs for."""
+    return sorted({card["corpus"] for card in Store().model_cards(model=list(MODEL_KINDS))})
 
 
 def check_classes(spec: EvaluationSpec, reference: Row | None) -> None:
@@ -177,13 +182,6 @@ def check_classes(spec: EvaluationSpec, reference: Row | None) -> None:
     if draws and (draws.classes or draws.mix):
         names = reference["detail"]["class_names"] if reference else pipeline.load(spec.variant.run.corpus).class_names
         calibration.choose(np.arange(len(names)), names, draws.model_copy(update={"fraction": 1.0}))
-
-
-def _fault(error: Mapping[str, Any]) -> str:
-    """Write one of pydantic's faults with its place and what was given; our own messages say that already."""
-    text = error["msg"]
-    own = text.removeprefix("Value error, ")
-    return own if own != text else f"{'.'.join(map(str, error['loc']))}: {text}, not {error['input']!r}"
 
 
 def _says(text: str, value: object) -> bool:

@@ -44,19 +44,6 @@ def width_table(rows: StudyRows, setting: Setting, store: Store) -> list[Row]:
     return table
 
 
-def compare_outcomes(first: Outcome, second: Outcome) -> Row | None:
-    """Return flips, exact McNemar, bootstrap interval and KL(first || second); None if the documents differ."""
-    if not np.array_equal(first["labels"], second["labels"]):
-        return None
-    before, after = (outcome["predictions"] == outcome["labels"] for outcome in (first, second))
-    return {
-        "mcnemar": stats.mcnemar_exact(before, after),
-        "difference": stats.paired_bootstrap(before, after, seed=0),
-        "flips": stats.flips(first["labels"], first["predictions"], second["predictions"]),
-        "kl": stats.kl_divergence(first["log_probabilities"], second["log_probabilities"]),
-    }
-
-
 def _against_float(rows: StudyRows, setting: Setting) -> list[Pairing]:
     pairings = []
     for model in MODEL_KINDS:
@@ -79,7 +66,9 @@ def _between_models(rows: StudyRows, setting: Setting) -> list[Pairing]:
 
 
 def _line(pairing: Pairing, first: Outcome | None, second: Outcome | None) -> Row:
-    row, found = pairing.second, compare_outcomes(first, second) if first and second else None
+    row, found = pairing.second, None
+    if first and second and np.array_equal(first["labels"], second["labels"]):
+        found = results.contrast(first, second)
     low, high = stats.wilson_interval(row["correct"], row["n"])
     line: dict[str, Any] = {"Comparison": pairing.comparison, "Bits": pairing.bits, "n": row["n"]}
     line |= {"Draw": row["calibration_seed"], "Accuracy (%)": 100 * row["accuracy"]}
@@ -87,12 +76,9 @@ def _line(pairing: Pairing, first: Outcome | None, second: Outcome | None) -> Ro
     line["Difference (points)"] = 100 * (row["accuracy"] - pairing.first["accuracy"])
     line |= dict.fromkeys(("Difference low", "Difference high", "McNemar p", "Holm p", "Flips (%)", "KL (nats)"))
     if found:
-        line["Difference low"], line["Difference high"] = (
-            100 * found["difference"].low,
-            100 * found["difference"].high,
-        )
-        line |= {"McNemar p": found["mcnemar"].pvalue, "Flips (%)": 100 * found["flips"].changed_share}
-        line["KL (nats)"] = found["kl"]
+        line |= {f"Difference {end}": 100 * found["difference"][end] for end in ("low", "high")}
+        line |= {"McNemar p": found["mcnemar"]["pvalue"], "KL (nats)": found["kl"]}
+        line["Flips (%)"] = 100 * stats.Flips(**found["flips"]).changed_share
     weights = row["detail"].get("ks", {}).get("head weights") if pairing.first["bits"] == FLOAT_BITS else None
     line |= {"KS D": weights["statistic"], "KS n": min(weights["n"], weights["m"])} if weights else _NO_KS
     return line

@@ -4,10 +4,10 @@ from functools import partial
 
 import streamlit as st
 
-from core import charts, corpora, downloads, pipeline, report, views
-from core.config import BIT_WIDTHS, FLOAT_BITS, HEAD_METHODS, NOISE_LEVELS, PRESETS, RANGES
+from core import charts, downloads, pipeline, report, views
+from core.config import BIT_WIDTHS, FLOAT_BITS, NOISE_LEVELS
 from core.errors import InputError
-from pages import pair, parts
+from pages import pair, parts, widgets
 from pages.parts import Figures
 
 CONFUSION_VIEWS: dict[str, charts.ConfusionMode] = {
@@ -27,8 +27,7 @@ STICKY = """<style>
 
 def choose_corpus() -> str:
     st.subheader("What is compared")
-    names = list(dict.fromkeys([*views.known_corpora(), *corpora.REGISTERED]))
-    return st.selectbox("Corpus", names, index=names.index(corpora.DEFAULT), key="corpus", bind="query-params")
+    return widgets.corpus()
 
 
 def dials() -> views.Settings:
@@ -37,37 +36,7 @@ def dials() -> views.Settings:
     st.html(STICKY.replace("LIGHT", light).replace("DARK", dark))
     with st.sidebar:
         corpus = choose_corpus()
-        preset = st.selectbox(
-            "Preset",
-            PRESETS,
-            key="preset",
-            bind="query-params",
-            help="uniform: every weight and activation at the dial's bits. paper-code: the same, but the LSTM's own "
-            "activations stay at 8 bits, as in the paper's published code.",
-        )
-        ranges = st.selectbox(
-            "Activation ranges",
-            RANGES,
-            key="ranges",
-            bind="query-params",
-            help="fitted: chosen so that the LSTM's states stay close to float. percentile: the 99.99th percentile, "
-            "as in the paper. minmax: the largest value seen.",
-        )
-        calibration = st.selectbox(
-            "Calibration set",
-            ["conditional", "unconditional"],
-            key="calibration",
-            bind="query-params",
-            accept_new_options=True,
-            help="conditional: every class in equal shares. unconditional: drawn at random. Or type classes:a,b.",
-        )
-        head = st.selectbox(
-            "Output layer",
-            HEAD_METHODS,
-            key="head",
-            bind="query-params",
-            help="gpfq: weights adjusted on calibration text. round: each weight to its nearest level.",
-        )
+        chosen = widgets.settings(typed=True)
     with st.container(key="dials"):
         left, right = st.columns(2, vertical_alignment="bottom")
         bits = left.select_slider(
@@ -76,7 +45,7 @@ def dials() -> views.Settings:
         noise = right.select_slider(
             "Input noise: share of characters replaced", NOISE_LEVELS, key="noise", bind="query-params"
         )
-    settings = views.Settings(corpus, bits, noise, preset, head, ranges, calibration)
+    settings = views.Settings(corpus, bits, noise, **chosen)
     for sentence in views.refused(asked, settings):
         st.error(sentence, icon=":material/error:")
     return settings

@@ -21,7 +21,7 @@ OPTIONS: Mapping[str, tuple[str, Any]] = {  # what a side is made of, by its nam
     "model": ("Model", MODEL_KINDS),
     "bits": ("Bit-width", (FLOAT_BITS, *BIT_WIDTHS)),
     "noise": ("Input noise", NOISE_LEVELS),
-    **{name: (widgets.LABELS[name], widgets.OPTIONS[name]) for name in ("preset", "ranges", "head", "calibration")},
+    **{name: (label, widgets.OPTIONS[name]) for name, label in widgets.LABELS.items()},
 }
 HELP = {**widgets.HELP, "bits": "32 is float.", "noise": "The share of characters replaced."}
 LETTERS = {"A": "green", "B": "violet"}
@@ -62,19 +62,10 @@ def choose(corpus: str) -> Pair:
     chosen = [choose_side(column, name, corpus) for column, name in zip(columns, LETTERS, strict=True)]
     st.button("Swap A and B", key="swap", on_click=swap, type="tertiary", icon=":material/swap_horiz:")
     for name, (model, settings) in zip("ab", chosen, strict=True):
-        says = {f"{name}_model": model}
-        for sentence in views.refused(asked, settings, f"{name}_") + unknown_model(asked, says):
+        for sentence in views.refused(asked, settings, f"{name}_", model=model):
             st.error(sentence, icon=":material/error:")
     a, b = (pairs.look_up(name, *side) for name, side in zip(LETTERS, chosen, strict=True))
     return Pair(a, b)
-
-
-def unknown_model(asked: Mapping[str, str], used: Mapping[str, str]) -> list[str]:
-    return [
-        f"{name}={asked[name]} in the address is no choice of this page; {name}={model} is shown. Choose another here."
-        for name, model in used.items()
-        if asked.get(name, model) != model
-    ]
 
 
 def choose_side(column: Any, name: str, corpus: str) -> tuple[ModelKind, views.Settings]:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core import paper
+from core import downloads, paper
 from core.claims import Judgement, condition_words
 from core.paper_figures import Condition, Figure, figure_of
 from core.study_rows import StudyRows
@@ -76,7 +76,7 @@ def details(figure: Figure, condition: Condition, rows: StudyRows, corpus: str) 
         st.subheader("Which rows are behind it?")
         st.dataframe(table, hide_index=True, key="rows")
         name = f"{figure.key}-{condition_words(condition) or 'float'}.csv".replace(", ", "-").replace(" ", "-")
-        st.download_button("Download as CSV", paper.to_csv(table), name, "text/csv", key="download")
+        st.download_button("Download as CSV", downloads.csv_text(table), name, "text/csv", key="download")
     if st.toggle("Compare document by document", key="widths"):
         if table := paper.widths(figure, condition, rows, corpus):
             st.dataframe(table, hide_index=True, key="pairs")

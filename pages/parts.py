@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from shlex import quote
 from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import charts, downloads, pipeline
+from core import charts, curve_words, downloads, pipeline
 from core.config import EvaluationSpec
 from core.downloads import Table
 
@@ -39,8 +38,7 @@ def provenance(row: Row) -> None:
 def offer_training(corpus: str, models: Sequence[str]) -> None:
     kinds = " and no ".join(models)
     st.info(f"There is no {kinds} model of this corpus yet. Train it once, then reload this page:")
-    commands = (f"python -m core train {quote(corpus)} --model {model}" for model in models)
-    st.code("\n".join(commands), language="bash")
+    st.code("\n".join(curve_words.training(corpus, models)), language="bash", wrap_lines=True)
 
 
 def compute(specs: Iterable[EvaluationSpec], make: Callable[..., Any]) -> None:

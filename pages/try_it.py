@@ -5,14 +5,14 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import charts, curve_words, live_charts, pipeline, readings, views
+from core import charts, live_charts, pipeline, readings, views
 from core.config import FLOAT_BITS, MODEL_KINDS, VariantSpec
 from core.curve_charts import WIDTHS, width_name
 from core.errors import InputError
 from core.live_charts import Reading
 from core.readings import Variant
 from core.views import Settings
-from pages import widgets
+from pages import parts, widgets
 
 
 def take_example() -> None:
@@ -61,8 +61,7 @@ def shorten(text: str) -> str:
 def offer_to_make(settings: Settings, specs: dict[Variant, VariantSpec], ready: set[Variant]) -> None:
     untrained = [model for model in MODEL_KINDS if (model, FLOAT_BITS) not in ready]
     if untrained:
-        st.info(f"There is no {' and no '.join(untrained)} model of this corpus yet. Train it once, then reload:")
-        st.code("\n".join(curve_words.training(settings.corpus, untrained)), language="bash", wrap_lines=True)
+        parts.offer_training(settings.corpus, untrained)
     if not specs:
         return
     st.info(

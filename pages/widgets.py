@@ -7,8 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core import corpora, curve_words, curves, views
-from core.config import HEAD_METHODS, PRESETS, RANGES
-from core.curves import SCHEMES, SETTINGS, Cell, Condition, Shelf
+from core.curves import CHOICES, SETTINGS, Cell, Condition, Shelf
 
 LABELS = {"preset": "Preset", "ranges": "Activation ranges", "head": "Output layer", "calibration": "Calibration set"}
 HELP = {
@@ -19,7 +18,7 @@ HELP = {
     "head": "gpfq: weights adjusted on calibration text. round: each weight to its nearest level.",
     "calibration": "conditional: every class in equal shares. unconditional: drawn at random.",
 }
-OPTIONS: dict[str, Sequence[str]] = {"preset": PRESETS, "ranges": RANGES, "head": HEAD_METHODS, "calibration": SCHEMES}
+OPTIONS: dict[str, tuple[str, ...]] = CHOICES
 DEFAULTS = {"preset": ["uniform"], "ranges": ["fitted", "percentile"], "head": ["gpfq"], "calibration": ["conditional"]}
 
 PLURALS = {"preset": "presets", "ranges": "rules", "head": "heads", "calibration": "calibrations"}
@@ -38,8 +37,7 @@ def say_refused(asked: dict[str, list[str]]) -> None:
         shown = [str(value) for value in used] if isinstance(used, list) else [used]
         for text in asked.get(name, []):
             if shown and text not in shown:
-                words = f"{name}={text} in the address is no choice of this page; {', '.join(shown)} is shown."
-                st.error(f"{words} Choose another here.", icon=":material/error:")
+                st.error(views.refusal(name, text, ", ".join(shown)), icon=":material/error:")
 
 
 def corpus() -> str:
@@ -52,7 +50,8 @@ def settings(names: Sequence[str] = SETTINGS, typed: bool = False) -> dict[str, 
     chosen: dict[str, str] = {}
     for name in names:
         free = typed and name == "calibration"
-        options: dict[str, Any] = {"key": name, "bind": "query-params", "help": HELP[name]}
+        words = HELP[name] + (" Or type classes:a,b." if free else "")
+        options: dict[str, Any] = {"key": name, "bind": "query-params", "help": words}
         chosen[name] = st.selectbox(LABELS[name], OPTIONS[name], accept_new_options=free, **options) or OPTIONS[name][0]
     return chosen
 

@@ -1,13 +1,21 @@
 """Settings and fixtures of every test."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from browser import FLAGS, MISSING, ROOT, complaints, find_chromium, serve
+from browser import FLAGS, LIMIT_MS, MISSING, ROOT, complaints, find_chromium, lay_out_clone, serve
 from hypothesis import settings
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+if TYPE_CHECKING:  # what imports torch is imported by the fixtures, see below
+    from commands import Run
+    from compared import Place
+
+    from core.curves import Shelf
 
 # One thread, before torch is imported: the test models are too small to gain from more, and idle threads spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,20 +47,93 @@ def tmp_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The corpus file of a workplace whose store the tests of a module share."""
+    from tiny import workplace
+
+    with workplace(tmp_path_factory.mktemp("workplace")) as path:
+        yield str(path)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[str]:
+    """The corpus file of a workplace of one test's own."""
+    from tiny import workplace
+
+    with workplace(tmp_path) as path:
+        yield str(path)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each computation is started."""
+    from tiny import computations
+
+    return computations(monkeypatch)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> "Run":
+    """The command line."""
+    from commands import command_line
+
+    return command_line(capsys)
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> "Place":
+    """A small store with results of both models, to be read."""
+    import compared
+
+    return compared.use(tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+def copy(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Place":
+    """A copy of that store, to be changed."""
+    import compared
+
+    return compared.use_copy(tmp_path_factory, monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shipped(clone: Path) -> "Shelf":
+    """The curves of the results that come with the repository."""
+    from core import curves
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BITDIAL_CACHE", str(clone))
+        return curves.read("reuters-r8")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium. Without one its tests are skipped; under CI=true they fail."""
     path = find_chromium()
     if path is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
+    expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=path, args=FLAGS)
 
 
 @pytest.fixture(scope="session")
-def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the running app."""
-    with serve(ROOT / "app.py", tmp_path_factory.mktemp("server") / "streamlit.log") as address:
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact folder as in a fresh clone: the shipped results and the fetched corpus, nothing local."""
+    return lay_out_clone(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.fixture
+def in_clone(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store of a fresh clone in place of cache/."""
+    monkeypatch.setenv("BITDIAL_CACHE", str(clone))
+
+
+@pytest.fixture(scope="session")
+def app_server(clone: Path) -> Iterator[str]:
+    """The address of the running app on the store of a fresh clone."""
+    with serve(ROOT / "app.py", clone / "streamlit.log", BITDIAL_CACHE=str(clone)) as address:
         yield address
 
 

@@ -36,16 +36,6 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[EvaluationSpec]:
     return asked
 
 
-@pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return compared.use(tmp_path_factory, monkeypatch)
-
-
-@pytest.fixture
-def copy(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
-    return compared.use_copy(tmp_path_factory, monkeypatch, tmp_path)
-
-
 def widgets(app: AppTest) -> dict[str, Any]:
     """Every widget whose value is in the address."""
     found = [*app.selectbox, *app.select_slider, *app.slider, *app.toggle, *app.segmented_control, *app.button]
@@ -224,7 +214,7 @@ def test_an_unknown_corpus_in_the_address_is_named(place: Place) -> None:
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("nonsense", "scheme: Input should be 'conditional', 'unconditional', 'classes' or 'mix', not 'nonsense'"),
+        ("nonsense", "scheme='nonsense': Input should be 'conditional', 'unconditional', 'classes' or 'mix'"),
         ("classes:nosuch", "class 'nosuch' is not known; choose from: grain, metal, money"),
         ("classes:", "scheme 'classes' needs class names, and only it takes them: classes:a,b"),
     ],

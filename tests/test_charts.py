@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from core import charts, stats
-from core.charts import AccuracyRow, CurveRow
+from core import charts, curve_charts, stats
+from core.charts import AccuracyRow
+from core.curve_charts import Line, Point
 from core.errors import InputError
 
 NAMES = ["earn", "interest", "money-fx"]
@@ -25,9 +26,11 @@ def accuracy_rows(quantized=1900):
     ]
 
 
-def curve_rows(xs=(32, 8, 4, 3), correct=(96, 95, 90, 40)):
-    rows = [CurveRow("generative", x, c, 100, charts.GENERATIVE) for x, c in zip(xs, correct, strict=True)]
-    return rows + [CurveRow("discriminative", x, 80, 100, charts.DISCRIMINATIVE, "dash") for x in xs]
+def curve(axis, **options):
+    points = tuple(
+        Point(x, y, y - 5, y + 5, 100) for x, y in zip((32, 3) if axis == "bits" else (0, 0.1), (90, 40), strict=True)
+    )
+    return curve_charts.curve_figure([Line("fitted", charts.GENERATIVE, points)], axis, **options)
 
 
 def density_curves(shift=1.0):
@@ -51,8 +54,8 @@ def confusion(mode, matrix=QUANTIZED_MATRIX, names=NAMES, **options):
 
 FIGURES = {
     "accuracy": lambda **options: charts.accuracy_figure(accuracy_rows(), 0.495, **options),
-    "bits": lambda **options: charts.accuracy_curve(curve_rows(), "bits", 0.495, **options),
-    "noise": lambda **options: charts.accuracy_curve(curve_rows((0, 0.02, 0.05, 0.1)), "noise", 0.495, **options),
+    "bits": lambda **options: curve("bits", **options),
+    "noise": lambda **options: curve("noise", **options),
     "counts": lambda **options: confusion("counts", **options),
     "row-normalised": lambda **options: confusion("row-normalised", **options),
     "difference": lambda **options: confusion("difference", **options),
@@ -121,14 +124,6 @@ def test_colours_come_from_the_palette(name):
             charts.accuracy_figure(accuracy_rows(2000), 0.5),
             charts.accuracy_figure([AccuracyRow(r.model, f"{r.setting} x", 9, 10) for r in accuracy_rows()], 0.1),
         ),
-        (
-            charts.accuracy_curve(curve_rows(), "bits", 0.5),
-            charts.accuracy_curve(curve_rows((32, 5), (3, 2)), "bits", 0.1),
-        ),
-        (
-            charts.accuracy_curve(curve_rows((0, 0.1), (9, 8)), "noise", 0.5),
-            charts.accuracy_curve(curve_rows((0.05,), (1,)), "noise", 0.5),
-        ),
         (charts.kde_figure(density_curves(0.1), y_max=1), charts.kde_figure(density_curves(9), y_max=1)),
         (histogram(), histogram((100, 0, 0))),
         *((confusion(mode), confusion(mode, FLOAT_MATRIX)) for mode in charts._VIEWS),
@@ -143,11 +138,9 @@ def test_size_and_axes_do_not_move_with_the_data(one, other):
     "call",
     [
         lambda: charts.accuracy_figure([], 0.5),
-        lambda: charts.accuracy_curve([], "bits", 0.5),
         lambda: charts.kde_figure([]),
         lambda: charts.ks_table([]),
         lambda: charts.describe_accuracy([], 0.5),
-        lambda: charts.describe_curve([], "bits"),
         lambda: charts.describe_kde([]),
     ],
 )
@@ -181,36 +174,6 @@ def test_the_accuracy_sentence_says_change_and_collapse():
     assert "-46.6 points from float, no better than the majority class; n = 2,189." in text
     assert text.count("majority") == 1
     assert charts.describe_accuracy(accuracy_rows()[1:2], 0).count("from float") == 0
-
-
-def test_a_bits_curve_has_float_first_and_its_band_is_the_interval():
-    figure = charts.accuracy_curve(curve_rows()[::-1], "bits", 0.495)
-    band, line = next((a, b) for a, b in zip(figure.data, figure.data[1:], strict=False) if b.name == "generative")
-    assert list(line.x) == ["float", "8 bits", "4 bits", "3 bits"]
-    assert list(line.y) == [96, 95, 90, 40]
-    assert figure.layout.xaxis.categoryarray == ("float", *(f"{b} bits" for b in range(8, 2, -1)))
-    low, high = stats.wilson_interval(40, 100)
-    assert [band.y[3], band.y[4]] == pytest.approx([100 * high, 100 * low])
-    assert list(band.x) == [*line.x, *line.x[::-1]]
-    assert {trace.line.dash for trace in figure.data if trace.name == "discriminative"} == {"dash"}
-    assert figure.layout.shapes[0].y0 == pytest.approx(49.5)
-
-
-def test_a_noise_curve_is_in_percent_and_ascends():
-    figure = charts.accuracy_curve(curve_rows((0.1, 0, 0.02), (5, 7, 6)), "noise", 0.5, y_range=(50, 100))
-    assert list(figure.data[1].x) == [0, 2, 10]
-    assert list(figure.data[1].y) == [7, 6, 5]
-    assert figure.layout.yaxis.range == (50, 100)
-
-
-def test_the_curve_sentence_names_start_and_lowest():
-    text = charts.describe_curve(curve_rows(), "bits")
-    assert text == (
-        "generative 96.0 % at float, lowest 40.0 % at 3 bits (-56.0 points); "
-        "discriminative 80.0 % at float, nowhere lower."
-    )
-    noise = charts.describe_curve(curve_rows((0.05, 0), (70, 90))[:2], "noise")
-    assert noise == "generative 90.0 % at 0 % noise, lowest 70.0 % at 5 % noise (-20.0 points)."
 
 
 # Confusion

@@ -95,7 +95,7 @@ def key(row: tuple[type[Spec], str]) -> tuple[str, str]:
 
 
 def test_every_setting_and_every_bound_is_tested_here() -> None:
-    assert set(VALID) == set(Spec.__subclasses__())
+    assert set(VALID) == {spec for spec in Spec.__subclasses__() if spec.__module__ == Spec.__module__}
     assert sorted(key((spec, name)) for spec, name, *_ in BOUNDS) == sorted(map(key, declared_bounds()))
 
 

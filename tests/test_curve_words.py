@@ -5,7 +5,6 @@ import io
 import shlex
 
 import pytest
-from browser import ROOT
 from typer.testing import CliRunner
 
 from core import curve_words, curves
@@ -15,13 +14,6 @@ from core.curves import Condition, Shelf
 
 FITTED = Condition("uniform", "fitted", "gpfq", "conditional")
 PERCENTILE = Condition("uniform", "percentile", "gpfq", "conditional")
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Shelf:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BITDIAL_CACHE", str(ROOT / "cache"))
-        return curves.read("reuters-r8")
 
 
 def line(name: str = "float", *ys: float, draws: int = 1) -> Line:

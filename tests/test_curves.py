@@ -6,7 +6,6 @@ from typing import Any
 import compared
 import pytest
 import tiny
-from browser import ROOT
 from compared import HALF, Place
 
 from core import charts, curves, pipeline
@@ -22,21 +21,8 @@ FITTED = Condition("uniform", "fitted", "gpfq", "conditional")
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return compared.use(tmp_path_factory, monkeypatch)
-
-
-@pytest.fixture
 def shelf(place: Place) -> Shelf:
     return curves.read(place.corpus)
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Shelf:
-    """The results that come with the repository."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BITDIAL_CACHE", str(ROOT / "cache"))
-        return curves.read("reuters-r8")
 
 
 def changed(row: Row, **columns: Any) -> Row:

@@ -1,26 +1,17 @@
 """How far two draws of calibration text lie apart: measured by a slow reference, kept in the store."""
 
-from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
 from models import EMBEDDING, documents, tiny
-from tiny import specify, workplace
+from tiny import specify
 
 from core import engine, evaluation, pipeline
 from core.config import MODEL_KINDS, CalibrationSpec, DistanceSpec, ModelKind
 from core.tokens import Encoded, make_batch
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[str]:
-    """The corpus file of a workplace of one test's own."""
-    with workplace(tmp_path) as path:
-        yield str(path)
 
 
 def activations(kind: ModelKind, encoded: Encoded) -> dict[str, np.ndarray]:

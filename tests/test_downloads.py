@@ -5,7 +5,6 @@ import io
 import json
 import zipfile
 
-import compared
 import numpy as np
 import plotly.io
 import pytest
@@ -16,11 +15,6 @@ from core.config import MODEL_KINDS
 from core.downloads import Table
 from core.errors import InputError
 from core.pairs import Pair
-
-
-@pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return compared.use(tmp_path_factory, monkeypatch)
 
 
 def pair_of(place: Place) -> Pair:

@@ -189,8 +189,8 @@ def test_the_papers_study_is_packaged_and_names_each_figure_once() -> None:
         ),
         (
             "[[experiment]]\nname='a'\ntitle='A'\ncalibrations=['half']",
-            "experiment 'a': calibrations.0='half': scheme: Input should be 'conditional', 'unconditional', 'classes' "
-            "or 'mix'; or write one, or share:0.5",
+            "experiment 'a': calibrations.0='half': scheme='half': Input should be 'conditional', 'unconditional', "
+            "'classes' or 'mix'; or write one, or share:0.5",
         ),
         (
             "[[experiment]]\nname='a'\ntitle='A'\ncalibrations=['share:1']",
@@ -202,7 +202,7 @@ def test_the_papers_study_is_packaged_and_names_each_figure_once() -> None:
         ),
         (
             "[train]\nepochs=3\n[[experiment]]\nname='a'\ntitle='A'",
-            "train={'epochs': 3}: epochs: Extra inputs are not permitted",
+            "train={'epochs': 3}: epochs=3: Extra inputs are not permitted",
         ),
         (
             "[train]\nseed=3\n[[experiment]]\nname='a'\ntitle='A'",

@@ -1,13 +1,11 @@
 """What a visitor of a fresh clone does, in a real browser: open, turn the dials, share the address, read the guide."""
 
 import re
-from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import ROOT, serve
+from browser import LIMIT_MS, ROOT
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from core import charts, pipeline, views
@@ -23,32 +21,9 @@ FIGURES = ("accuracy", *(f"{chart}-{model}" for chart in ("confusion", "histogra
 FIGURES = (*FIGURES, "losses", "differences")
 BITS, NOISE = "Bit-width (32 is float)", "Input noise: share of characters replaced"
 SCHEMES = ("conditional", "unconditional")
-LIMIT_MS = 30_000
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact folder as in a fresh clone: the shipped results and the fetched corpus, nothing local."""
-    if not (SHIPPED / DATABASE).is_file():
-        pytest.fail(f"{SHIPPED / DATABASE} is missing; it is a part of the repository: restore it with git, or make it")
-    folder = tmp_path_factory.mktemp("clone")
-    (folder / "shipped").symlink_to(SHIPPED)
-    (folder / "corpora").symlink_to(ROOT / "cache" / "corpora")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(clone: Path) -> Iterator[str]:
-    with serve(ROOT / "app.py", clone / "streamlit.log", BITDIAL_CACHE=str(clone)) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _same_store(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("BITDIAL_CACHE", str(clone))
-    expect.set_options(timeout=LIMIT_MS)
-    yield
-    expect.set_options(timeout=None)
+pytestmark = pytest.mark.usefixtures("in_clone")
 
 
 def dial(page: Page, name: str) -> Locator:
@@ -94,6 +69,7 @@ def expect_results(page: Page, **changes: Any) -> None:
 
 
 def test_the_shipped_store_has_every_promised_result() -> None:
+    assert (SHIPPED / DATABASE).is_file(), "a part of the repository: restore it with git, or make it"
     grid = product(BIT_WIDTHS, (0.0, 0.02, 0.05, 0.1), PRESETS, ("fitted", "percentile"), SCHEMES)
     promised = [
         Settings("reuters-r8", bits, noise, preset, "gpfq", ranges, calibration)
@@ -113,8 +89,8 @@ def test_more_can_be_computed_without_training(model: ModelKind) -> None:
     assert Store().load_tensors("weights", run.fingerprint()) is not None
 
 
-def test_the_landing_page_shows_both_models_at_once(page: Page, address: str) -> None:
-    page.goto(address)
+def test_the_landing_page_shows_both_models_at_once(page: Page, app_server: str) -> None:
+    page.goto(app_server)
     expect_results(page)
     drawn = page.get_by_role("figure")
     expect(drawn).to_have_count(len(FIGURES))
@@ -125,8 +101,8 @@ def test_the_landing_page_shows_both_models_at_once(page: Page, address: str) ->
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_the_dials_change_the_figures_and_the_address_keeps_them(page: Page, address: str, browser: Browser) -> None:
-    page.goto(address)
+def test_the_dials_change_the_figures_and_the_address_keeps_them(page: Page, app_server: str, browser: Browser) -> None:
+    page.goto(app_server)
     expect_results(page)
     start, start_numbers = accuracies(page), numbers(page)
     press(page, BITS, "ArrowRight")
@@ -151,8 +127,8 @@ def test_the_dials_change_the_figures_and_the_address_keeps_them(page: Page, add
             expect(dial(other, name)).to_have_attribute("aria-valuetext", words)
 
 
-def test_the_float_end_of_the_dial_compares_nothing(page: Page, address: str) -> None:
-    page.goto(address)
+def test_the_float_end_of_the_dial_compares_nothing(page: Page, app_server: str) -> None:
+    page.goto(app_server)
     expect_results(page)
     press(page, BITS, "Home")
     expect_results(page, bits=32)
@@ -160,8 +136,8 @@ def test_the_float_end_of_the_dial_compares_nothing(page: Page, address: str) ->
     expect(page.get_by_role("figure")).to_have_count(len(FIGURES) - 1)
 
 
-def test_the_confusion_view_can_be_switched(page: Page, address: str) -> None:
-    page.goto(f"{address}/?bits=3")
+def test_the_confusion_view_can_be_switched(page: Page, app_server: str) -> None:
+    page.goto(f"{app_server}/?bits=3")
     expect_results(page, bits=3)
     for side in views.compare(Settings(**{**DEFAULTS, "bits": 3})).shown:
         row, before = views.both(side)
@@ -179,8 +155,8 @@ def test_the_confusion_view_can_be_switched(page: Page, address: str) -> None:
             expect(page.get_by_role("radio", name=view)).to_be_checked()
 
 
-def test_percentile_ranges_at_few_bits_warn_of_a_dead_lstm(page: Page, address: str) -> None:
-    page.goto(f"{address}/?bits=3")
+def test_percentile_ranges_at_few_bits_warn_of_a_dead_lstm(page: Page, app_server: str) -> None:
+    page.goto(f"{app_server}/?bits=3")
     expect_results(page, bits=3)
     choose(page, "Activation ranges", "percentile")
     expect_results(page, bits=3, ranges="percentile")
@@ -194,28 +170,32 @@ def choose(page: Page, label: str, option: str) -> None:
     page.get_by_role("option", name=option, exact=True).click()
 
 
-def test_a_typed_calibration_that_names_nothing_is_explained(page: Page, address: str) -> None:
-    page.goto(address)
+def test_a_typed_calibration_that_names_nothing_is_explained(page: Page, app_server: str) -> None:
+    page.goto(app_server)
     expect_results(page)
     box = page.get_by_role("combobox", name="Calibration set")
-    for typed, message in (("nonsense", "not 'nonsense'"), ("classes:nosuch", "class 'nosuch' is not known")):
+    for typed, message in (
+        ("nonsense", "scheme='nonsense': Input should be"),
+        ("classes:nosuch", "class 'nosuch' is not known"),
+    ):
         box.fill(typed)
         box.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text(message)
         expect(page.get_by_role("figure")).to_have_count(0)
 
 
-def test_an_address_out_of_range_says_so_and_shows_the_default(page: Page, address: str) -> None:
-    page.goto(f"{address}/?bits=99")
+def test_an_address_out_of_range_says_so_and_shows_the_default(page: Page, app_server: str) -> None:
+    page.goto(f"{app_server}/?bits=99")
     expect_results(page)
     expect(page.get_by_role("alert")).to_contain_text("bits=99 in the address is no choice of this page")
     expect(page).not_to_have_url(re.compile("bits="))
 
 
-def test_the_guide_opens_from_the_navigation_with_every_formula(page: Page, address: str) -> None:
-    page.goto(address)
+def test_the_guide_opens_from_the_navigation_with_every_formula(page: Page, app_server: str) -> None:
+    page.goto(app_server)
     expect_results(page)
-    page.get_by_role("link", name="What the numbers mean").click()
+    page.get_by_text("Learn", exact=True).click()
+    page.get_by_role("menuitem", name="What the numbers mean").click()
     for entry in ENTRIES:
         expect(page.get_by_role("heading", name=entry.name, exact=True)).to_be_visible()
     formulas = sum(bool(entry.formula) for entry in ENTRIES)
@@ -226,10 +206,10 @@ def test_the_guide_opens_from_the_navigation_with_every_formula(page: Page, addr
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
-def test_nothing_is_cut_off_and_the_dials_stay_in_sight(page: Page, address: str, width: int, scheme: Any) -> None:
+def test_nothing_is_cut_off_and_the_dials_stay_in_sight(page: Page, app_server: str, width: int, scheme: Any) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     page.emulate_media(color_scheme=scheme)
-    page.goto(address)
+    page.goto(app_server)
     expect_results(page)
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth <= main.clientWidth")

@@ -8,14 +8,16 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+from browser import LIMIT_MS
 from playwright.sync_api import Browser, Download, Page, expect
-from test_journeys import DEFAULTS, LIMIT_MS, NUMBERS, _same_store, accuracies, address, choose, clone, expect_results
+from test_journeys import DEFAULTS, NUMBERS, accuracies, choose, expect_results
 
 from core import charts, pairs
 from core.pairs import Pair
 from core.views import Settings
 
-__all__ = ["_same_store", "address", "clone"]
+pytestmark = pytest.mark.usefixtures("in_clone")
 
 # A list of options closes when the page scrolls; scroll events come with the next frame.
 AFTER_SCROLLING = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -50,9 +52,9 @@ def _content(download: Download) -> tuple[str, bytes]:
 
 
 def test_a_pinned_model_is_compared_and_the_address_keeps_both_sides(
-    page: Page, address: str, browser: Browser
+    page: Page, app_server: str, browser: Browser
 ) -> None:
-    page.goto(f"{address}/?bits=4")
+    page.goto(f"{app_server}/?bits=4")
     expect_results(page)
     page.locator(".st-key-pin-generative").get_by_role("button").click()
     expect_pair(page, stored(("generative", 4), ("generative", 4)))
@@ -73,9 +75,9 @@ def test_a_pinned_model_is_compared_and_the_address_keeps_both_sides(
         assert accuracies(other) == accuracies(page)
 
 
-def test_a_flip_count_and_a_cell_list_their_documents(page: Page, address: str) -> None:
+def test_a_flip_count_and_a_cell_list_their_documents(page: Page, app_server: str) -> None:
     pair = stored(("generative", 4), ("discriminative", 3))
-    page.goto(address + QUERY)
+    page.goto(app_server + QUERY)
     expect_pair(page, pair)
     page.get_by_role("radio", name="A wrong, B right").click()
     places, texts = pairs.groups(pair)["A wrong, B right"], pairs.read_texts(pair)
@@ -104,9 +106,9 @@ def test_a_flip_count_and_a_cell_list_their_documents(page: Page, address: str) 
     expect(page.get_by_text(f"{len(left)} documents", exact=True)).to_be_visible()
 
 
-def test_everything_can_be_taken_along(page: Page, address: str, tmp_path: Path) -> None:
+def test_everything_can_be_taken_along(page: Page, app_server: str, tmp_path: Path) -> None:
     pair = stored(("generative", 4), ("discriminative", 3))
-    page.goto(address + QUERY)
+    page.goto(app_server + QUERY)
     expect_pair(page, pair)
     assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth <= main.clientWidth")
     name, report = take(page, "Report (HTML)")

@@ -1,23 +1,16 @@
 """One typed text under many variants: the same as evaluating it, and what a reader is shown beside it."""
 
 from collections import Counter
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tiny import CLASSES, computations, specify, workplace
+from tiny import CLASSES, computations, specify
 
 from core import live, pipeline, results, tokens
 from core.config import MODEL_KINDS, CorpusSpec, ModelKind
 from core.store import Store
 
 WIDTHS = (32, 8, 3)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with workplace(tmp_path_factory.mktemp("live")) as path:
-        yield str(path)
 
 
 @pytest.mark.parametrize("bits", WIDTHS)

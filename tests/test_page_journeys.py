@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import tiny
-from browser import ROOT, complaints, serve
+from browser import LIMIT_MS, ROOT, complaints, lay_out_clone, serve
 from playwright.sync_api import Browser, Page, expect
 
 from core import pipeline, readings
@@ -15,7 +15,8 @@ from core.config import MODEL_KINDS
 from core.curve_charts import WIDTHS
 from core.views import Settings
 
-LIMIT_MS = 30_000
+pytestmark = pytest.mark.usefixtures("in_clone")
+
 PAGES = {
     "bit-width": ("How far can the bits go down?", 4, "?zoom=true&rules=fitted"),
     "input-noise": ("What does noise in the text do?", 4, "?preset=paper-code&zoom=true"),
@@ -28,9 +29,7 @@ SEARCH = re.compile(r"/_stcore/(health|host-config)$")
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact folder as in a fresh clone, and beside it a small corpus with every variant at quick settings."""
-    folder = tmp_path_factory.mktemp("pages")
-    (folder / "shipped").symlink_to(ROOT / "cache" / "shipped")
-    (folder / "corpora").symlink_to(ROOT / "cache" / "corpora")
+    folder = lay_out_clone(tmp_path_factory.mktemp("pages"))
     corpus = tiny.write_corpus(folder / "news.csv")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BITDIAL_CACHE", str(folder))
@@ -62,14 +61,6 @@ def visit(browser: Browser) -> Iterator[Page]:
     assert [url for url in failed if not SEARCH.search(urlsplit(url).path)] == []
     assert len([text for text in found if "404" in text]) <= len(failed)
     assert [text for text in found if "404" not in text] == []
-
-
-@pytest.fixture(autouse=True)
-def _same_store(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("BITDIAL_CACHE", str(clone))
-    expect.set_options(timeout=LIMIT_MS)
-    yield
-    expect.set_options(timeout=None)
 
 
 def settings(corpus: Path, noise: float = 0.0) -> Settings:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import compared
 import pytest
 import tiny
 from browser import ROOT
@@ -25,24 +24,9 @@ FIGURES = {
 
 
 @pytest.fixture
-def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An artifact folder as in a fresh clone; whoever computes anything fails."""
-    (tmp_path / "shipped").symlink_to(ROOT / "cache" / "shipped")
-    (tmp_path / "corpora").symlink_to(ROOT / "cache" / "corpora")
-    monkeypatch.setenv("BITDIAL_CACHE", str(tmp_path))
-    for name in ("evaluate", "build_model", "build_variant"):
-        monkeypatch.setattr(pipeline, name, lambda *_: pytest.fail("a page computes nothing unasked"))
-    return tmp_path
-
-
-@pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return compared.use(tmp_path_factory, monkeypatch)
-
-
-@pytest.fixture
-def copy(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
-    return compared.use_copy(tmp_path_factory, monkeypatch, tmp_path)
+def nothing_computed(in_clone: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is that of a fresh clone, and whoever computes anything fails."""
+    tiny.refuse_computations(monkeypatch)
 
 
 def open_page(name: str, **query: str | list[str]) -> AppTest:
@@ -73,14 +57,14 @@ def test_an_empty_store_says_which_commands_fill_it(page: str, tmp_cache: Path) 
 
 
 @pytest.mark.parametrize("page", FIGURES)
-def test_the_shipped_store_fills_every_figure(page: str, shipped: Path) -> None:
+def test_the_shipped_store_fills_every_figure(page: str, nothing_computed: None) -> None:
     app = open_page(page)
     assert messages(app) == [*app.info] == [*app.code] == []
     assert set(drawn(app)) == FIGURES[page]
     assert len(app.get("download_button")) == 1
 
 
-def test_the_lines_over_bits_are_the_stored_accuracies(shipped: Path) -> None:
+def test_the_lines_over_bits_are_the_stored_accuracies(nothing_computed: None) -> None:
     app, shelf = open_page("bits", rules=["fitted"]), curves.read("reuters-r8")
     for model in MODEL_KINDS:
         (line,) = curves.bit_lines(shelf, model, [FITTED], "accuracy")
@@ -93,7 +77,7 @@ def test_the_lines_over_bits_are_the_stored_accuracies(shipped: Path) -> None:
     assert messages(app) == []
 
 
-def test_the_heat_map_is_the_stored_accuracies(shipped: Path) -> None:
+def test_the_heat_map_is_the_stored_accuracies(nothing_computed: None) -> None:
     app, shelf = open_page("noise"), curves.read("reuters-r8")
     for model in MODEL_KINDS:
         (heat,) = drawn(app)[f"heat-{model}"]
@@ -105,7 +89,7 @@ def test_the_heat_map_is_the_stored_accuracies(shipped: Path) -> None:
 
 
 @pytest.mark.parametrize("page", ["bits", "noise"])
-def test_zoom_changes_the_axis_and_not_the_lines(page: str, shipped: Path) -> None:
+def test_zoom_changes_the_axis_and_not_the_lines(page: str, nothing_computed: None) -> None:
     app = open_page(page)
     key = f"{page}-discriminative"
     before = drawn(app)[key]
@@ -114,7 +98,7 @@ def test_zoom_changes_the_axis_and_not_the_lines(page: str, shipped: Path) -> No
     assert [trace["y"] for trace in drawn(app)[key]] == [trace["y"] for trace in before]
 
 
-def test_losses_are_of_the_conditions_chosen(shipped: Path) -> None:
+def test_losses_are_of_the_conditions_chosen(nothing_computed: None) -> None:
     app = open_page("losses")
     assert len(drawn(app)["losses"]) == 4
     app.multiselect(key="losses-of").set_value(["float"]).run()
@@ -134,7 +118,7 @@ def test_part_of_the_results_is_shown_and_the_rest_named(page: str, place: Place
     assert f"sweep {place.corpus}" in app.code[0].value
 
 
-def test_a_page_without_a_choice_asks_for_one(shipped: Path) -> None:
+def test_a_page_without_a_choice_asks_for_one(nothing_computed: None) -> None:
     app = open_page("bits")
     app.multiselect(key="presets").set_value([]).run()
     assert messages(app) == []
@@ -149,7 +133,7 @@ def test_a_page_without_a_choice_asks_for_one(shipped: Path) -> None:
     ("page", "name", "used"),
     [("bits", "rules", "fitted, percentile"), ("noise", "ranges", "fitted"), ("losses", "corpus", "reuters-r8")],
 )
-def test_an_address_that_names_no_choice_is_said(page: str, name: str, used: str, shipped: Path) -> None:
+def test_an_address_that_names_no_choice_is_said(page: str, name: str, used: str, nothing_computed: None) -> None:
     app = open_page(page, **{name: "best"})
     (message,) = messages(app)
     assert message.startswith(f"{name}=best in the address is no choice of this page; {used} is shown.")
@@ -271,6 +255,8 @@ def test_without_a_trained_model_the_commands_are_given(tmp_cache: Path) -> None
 
 
 def test_settings_that_name_nothing_are_refused(place: Place) -> None:
-    assert messages(try_it(place, calibration="nonsense"))[0].startswith("scheme: Input should be 'conditional'")
+    assert messages(try_it(place, calibration="nonsense"))[0].startswith(
+        "scheme='nonsense': Input should be 'conditional'"
+    )
     message = messages(try_it(place, preset="best"))[0]
     assert message.startswith("preset=best in the address is no choice of this page; preset=uniform is shown.")

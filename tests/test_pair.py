@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import compared
 import pytest
 import tiny
 from browser import ROOT
@@ -19,16 +18,6 @@ from core.pairs import Pair
 PAIR = "A against B"
 FIGURES = {"accuracy", "confusion-A", "confusion-B", "confusion-difference"}
 SIDES = {"a_bits": "32", "b_bits": "3", "b_model": "generative"}
-
-
-@pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return compared.use(tmp_path_factory, monkeypatch)
-
-
-@pytest.fixture
-def copy(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
-    return compared.use_copy(tmp_path_factory, monkeypatch, tmp_path)
 
 
 @pytest.fixture

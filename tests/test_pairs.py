@@ -5,6 +5,7 @@ from typing import Any
 import compared
 import numpy as np
 import pytest
+import tiny
 from compared import HALF, Place
 
 from core import charts, inputs, noise, pairs, pipeline
@@ -22,16 +23,10 @@ SIDES = [
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     """The small store; whoever computes anything fails."""
-    found = compared.use(tmp_path_factory, monkeypatch)
-    for name in ("evaluate", "build_model", "build_variant"):
-        monkeypatch.setattr(pipeline, name, _refuse)
-    return found
-
-
-def _refuse(*_: object, **__: object) -> None:
-    raise AssertionError("a view computes nothing")
+    tiny.refuse_computations(monkeypatch)
+    return place
 
 
 def pair_of(place: Place, a: tuple[ModelKind, int], b: tuple[ModelKind, int], **both: Any) -> Pair:

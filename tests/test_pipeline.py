@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tiny import CLASSES, RUN, computations, rows_of, specify, workplace, write_rows
+from tiny import CLASSES, RUN, rows_of, specify, write_rows
 
 from core import live, noise, pipeline, ptq, ranges, results, training
 from core.brevitas_models import BrevitasTwin
@@ -28,25 +27,6 @@ from core.config import (
 from core.corpora import Documents, read_test_file
 from core.errors import InputError
 from core.store import Store
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The corpus file of a workplace whose store the tests of this module share."""
-    with workplace(tmp_path_factory.mktemp("pipeline")) as path:
-        yield str(path)
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Path]:
-    """The corpus file of a workplace of one test's own."""
-    with workplace(tmp_path) as path:
-        yield path
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    return computations(monkeypatch)
 
 
 def outcome_of(spec: EvaluationSpec) -> dict[str, np.ndarray]:
@@ -139,13 +119,13 @@ def test_the_row_of_brevitas_is_made_by_brevitas(corpus: str, monkeypatch: pytes
         pipeline.evaluate(specify(corpus, limit=3, graph="brevitas"))
 
 
-def test_a_prior_is_the_share_of_training_documents(own: Path) -> None:
-    write_rows(own, rows_of(30) + [row for row in rows_of(60, seed=1) if row[1] == "grain"])
+def test_a_prior_is_the_share_of_training_documents(own: str) -> None:
+    write_rows(Path(own), rows_of(30) + [row for row in rows_of(60, seed=1) if row[1] == "grain"])
     run = specify(own, "generative").variant.run
     models = (run.model.model_copy(update={"prior": prior}) for prior in ("uniform", "empirical"))
     variants = [VariantSpec(run=run.model_copy(update={"model": model})) for model in models]
     uniform, found = (outcome_of(EvaluationSpec(variant=variant))["log_probabilities"] for variant in variants)
-    loaded = pipeline.load(CorpusSpec(name=str(own)))
+    loaded = pipeline.load(CorpusSpec(name=own))
     counts = np.bincount(loaded.train.labels)
     assert counts.tolist() == [58, 19, 19]
     expected = np.exp(uniform) * counts
@@ -237,7 +217,7 @@ def test_results_on_other_documents_are_not_compared(corpus: str, tmp_path: Path
     assert pipeline.compare(spec, specify(corpus, "generative"))["flips"]["n"] == 24
 
 
-def test_progress_is_told_of_every_stage(own: Path) -> None:
+def test_progress_is_told_of_every_stage(own: str) -> None:
     stages: dict[str, list[float]] = {}
     epochs: list[training.EpochReport] = []
 
@@ -251,7 +231,7 @@ def test_progress_is_told_of_every_stage(own: Path) -> None:
     assert [report.epoch for report in epochs] == [0, 1]
 
 
-def test_a_model_card_tells_how_a_model_was_trained(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_card_tells_how_a_model_was_trained(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An epoch that diverged has no loss that JSON could hold."""
     train = training.train
 

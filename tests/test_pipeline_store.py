@@ -1,38 +1,18 @@
 """The main path's look-ups: what is computed, what is found, and that both are the same."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny import RUN, computations, forget_corpora, specify, workplace, write_corpus
+from tiny import RUN, forget_corpora, specify, write_corpus
 
 from core import pipeline, results
 from core.config import MODEL_KINDS, CorpusSpec, ModelKind
 from core.errors import InputError
 from core.store import Row, Store
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The corpus file of a workplace whose store the tests of this module share."""
-    with workplace(tmp_path_factory.mktemp("pipeline")) as path:
-        yield str(path)
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Path]:
-    """The corpus file of a workplace of one test's own."""
-    with workplace(tmp_path) as path:
-        yield path
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    return computations(monkeypatch)
 
 
 def figures(row: Row) -> Row:
@@ -41,7 +21,7 @@ def figures(row: Row) -> Row:
 
 
 @pytest.mark.parametrize("model", MODEL_KINDS)
-def test_everything_is_computed_once(own: Path, calls: Counter[str], model: ModelKind) -> None:
+def test_everything_is_computed_once(own: str, calls: Counter[str], model: ModelKind) -> None:
     """A quantized generative result takes the float one with it, for the differences of token losses."""
     evaluations = 2 if model == "generative" else 1
     steps: tuple[tuple[dict[str, Any], dict[str, int]], ...] = (
@@ -84,7 +64,7 @@ def test_what_is_looked_up_is_what_was_computed_and_would_be_again(
     assert all(np.array_equal(arrays[name], fresh[name]) for name in arrays)
 
 
-def test_find_computes_nothing(own: Path, calls: Counter[str]) -> None:
+def test_find_computes_nothing(own: str, calls: Counter[str]) -> None:
     spec = specify(own)
     assert pipeline.find(spec) is None
     assert not pipeline.trained(spec.variant.run)
@@ -105,9 +85,7 @@ def test_another_seed_gives_other_weights(corpus: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODEL_KINDS)
-def test_broken_files_are_reported_and_made_again(
-    own: Path, model: ModelKind, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_broken_files_are_reported_and_made_again(own: str, model: ModelKind, caplog: pytest.LogCaptureFixture) -> None:
     plain, spec = specify(own, model), specify(own, model, 3)
     before = figures(pipeline.evaluate(spec))
     kinds = ("tokens", "weights", "variants", *(["token_losses"] if model == "generative" else []))
@@ -149,36 +127,36 @@ def test_resolve_fills_in_the_content(corpus: str) -> None:
     assert resolved.variant.recipe == spec.variant.recipe
 
 
-def test_a_changed_file_is_another_corpus(own: Path, calls: Counter[str]) -> None:
+def test_a_changed_file_is_another_corpus(own: str, calls: Counter[str]) -> None:
     spec = specify(own, bits=3)
     first = pipeline.evaluate(spec)
     stale = pipeline.resolve(spec)
-    write_corpus(own, seed=1)
+    write_corpus(Path(own), seed=1)
     assert pipeline.find(spec) is None
     calls.clear()
     second = pipeline.evaluate(spec)
     assert second["key"] != first["key"]
     pipeline.build_variant(spec.variant)
     assert (calls["train"], calls["quantize"]) == (1, 1)
-    write_corpus(own)
+    write_corpus(Path(own))
     assert pipeline.find(spec) == pipeline.find(stale) == first | {"source": "store"}
 
 
-def test_what_was_specified_for_another_content_is_not_computed_from_this_one(own: Path) -> None:
+def test_what_was_specified_for_another_content_is_not_computed_from_this_one(own: str) -> None:
     stale = pipeline.resolve(specify(own))
-    write_corpus(own, seed=1)
+    write_corpus(Path(own), seed=1)
     with pytest.raises(InputError, match=r"has changed since it was specified; specify it again$"):
         pipeline.evaluate(stale)
     assert Store().results() == []
 
 
-def test_results_are_found_without_the_corpus(own: Path, calls: Counter[str]) -> None:
+def test_results_are_found_without_the_corpus(own: str, calls: Counter[str]) -> None:
     """By the model card; the newest of these settings, and of no others."""
     spec, plain = specify(own, bits=3), specify(own)
-    by_column = CorpusSpec(name=str(own), text_column="text")
+    by_column = CorpusSpec(name=own, text_column="text")
     other = pipeline.specify(by_column, "discriminative", run=RUN)
     rows = [pipeline.evaluate(each) for each in (spec, plain, other)]
-    own.unlink()
+    Path(own).unlink()
     forget_corpora()
     calls.clear()
     assert [pipeline.find(each) for each in (spec, plain, other)] == [{**row, "source": "store"} for row in rows]
@@ -190,11 +168,11 @@ def test_results_are_found_without_the_corpus(own: Path, calls: Counter[str]) ->
         with pytest.raises(InputError, match="does not exist"):
             pipeline.evaluate(impossible)
     with pytest.raises(InputError, match="does not exist"):
-        pipeline.find(pipeline.specify(CorpusSpec(name=str(own), seed=5), "discriminative", run=RUN))
+        pipeline.find(pipeline.specify(CorpusSpec(name=own, seed=5), "discriminative", run=RUN))
 
 
-def test_a_file_that_became_faulty_is_an_error_whatever_the_store_holds(own: Path) -> None:
+def test_a_file_that_became_faulty_is_an_error_whatever_the_store_holds(own: str) -> None:
     pipeline.evaluate(specify(own))
-    own.write_text("text,label\nonly one row,grain\n")
+    Path(own).write_text("text,label\nonly one row,grain\n")
     with pytest.raises(InputError, match="every row has the label 'grain'"):
         pipeline.find(specify(own))

@@ -1,31 +1,16 @@
 """What is planned for a study: everything that is missing, once, in an order that makes nothing twice."""
 
-from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 
 import pytest
 from studies import QUICK, SMALL, study_of
-from tiny import CLASSES, RUN, forget_corpora, specify, workplace
+from tiny import CLASSES, RUN, forget_corpora, specify
 
 from core import pipeline, planning
 from core.config import DistanceSpec, EvaluationSpec, ModelRun
 from core.errors import InputError
 from core.planning import Unit
 from core.store import Store
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The corpus file of a workplace with an empty store."""
-    with workplace(tmp_path_factory.mktemp("planning")) as path:
-        yield str(path)
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[str]:
-    with workplace(tmp_path) as path:
-        yield str(path)
 
 
 def keys(units: list[Unit]) -> list[str]:

@@ -4,7 +4,6 @@ import csv
 import io
 from pathlib import Path
 
-import compared
 import pytest
 from compared import HALF, Place
 
@@ -17,11 +16,6 @@ from core.readings import Variant
 from core.store import Store
 
 TEXT = "wheat corn bank harvest"
-
-
-@pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return compared.use(tmp_path_factory, monkeypatch)
 
 
 def reading(bits: int, label: str, model: str = "generative", other: str = "metal") -> Reading:

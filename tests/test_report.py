@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import compared
 import pytest
 from compared import Place
 
@@ -16,11 +15,6 @@ from core.store import Row
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 LARGEST_BYTES = 2_000_000
-
-
-@pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return compared.use(tmp_path_factory, monkeypatch)
 
 
 class Read(HTMLParser):

@@ -5,14 +5,13 @@ import multiprocessing
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from studies import QUICKEST, SMALL, lasting, stored_rows, study_of
-from tiny import computations, forget_corpora, workplace
+from tiny import computations, forget_corpora
 
 from core import evaluation, pipeline, planning, ptq, study, training
 from core.config import DistanceSpec, EvaluationSpec
@@ -20,13 +19,6 @@ from core.errors import InputError
 from core.executors import InProcess
 from core.store import Row, Store
 from core.study import Progress
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[str]:
-    """The corpus file of a workplace of one test's own."""
-    with workplace(tmp_path) as path:
-        yield str(path)
 
 
 def run_here(grid: study.Study, corpus: str) -> study.Report:

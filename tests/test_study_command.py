@@ -1,27 +1,14 @@
 """The verb `study`: what it prints, how it refuses, and that it runs in processes of its own."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import Run, command_line, process
+from commands import Run, process
 from studies import QUICKEST, study_of, write_study
-from tiny import forget_corpora, workplace
+from tiny import forget_corpora
 
 from core import sources, study
 from core.store import Store
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[str]:
-    """The corpus file of a workplace of one test's own."""
-    with workplace(tmp_path) as path:
-        yield str(path)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return command_line(capsys)
 
 
 def test_a_study_file_is_run_and_counted(run: Run, own: str, tmp_path: Path) -> None:

@@ -80,6 +80,12 @@ def computations(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+def refuse_computations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on whoever computes anything fails."""
+    for name in ("evaluate", "build_model", "build_variant"):
+        monkeypatch.setattr(pipeline, name, lambda *_, **__: pytest.fail("nothing is computed unasked"))
+
+
 def forget_corpora() -> None:
     """Do as a new process would: no corpus in memory."""
     for cached in (inputs._load, inputs._encode, inputs._encode_split, inputs._corrupted, inputs._alphabet):
