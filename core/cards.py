@@ -43,7 +43,8 @@ def _section(card: Row, tests: Sequence[Row]) -> Iterator[str]:
     yield from ["", f"## {card['model'].capitalize()}, seed {card['seed']}{trained_on}", ""]
     share = 100 * spec["corpus"]["validation_share"]
     yield f"- key `{card['key']}`, made {card['created'][:10]} with {_listed(card['versions'])}"
-    yield f"- {card['n_train']:,} training documents; {share:g} % of the training split, kept apart, validate"
+    held_out = f"the corpus's own validation split, else {share:g} % of its training split kept apart, validates"
+    yield f"- {card['n_train']:,} training documents; {held_out}"
     yield f"- tokens: {_listed(spec['tokens'])}"
     yield f"- model: {_listed(spec['model'])}"
     yield f"- training: {_listed(spec['train'])}"

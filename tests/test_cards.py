@@ -44,7 +44,8 @@ def test_it_names_text_licence_settings_and_versions() -> None:
     text = cards.model_card("ag-news", [model(run())], [])
     assert text.startswith("# Models of ag-news\n\nText: a 61 % subset of AG News\n")
     assert "any other non-commercial activity" in text
-    assert "- 58,511 training documents; 20 % of the training split, kept apart, validate" in text
+    validated = "the corpus's own validation split, else 20 % of its training split kept apart, validates"
+    assert f"- 58,511 training documents; {validated}" in text
     assert "- tokens: lowercase True, max tokens 160, min frequency 5" in text
     assert f"- key `{run().fingerprint()}`, made 2026-11-24 with torch 2.13.0" in text
     assert "limit" not in text
