@@ -40,7 +40,7 @@ def test_a_line_holds_the_stored_accuracies_from_float_down(shelf: Shelf) -> Non
         assert [point.x for point in line.points] == list(WIDTHS)
         assert line.colour == charts.MODEL_COLOURS[model]
         for point in line.points:
-            recipe = {} if point.x == FLOAT_BITS else {**tiny.QUICK, "preset": "uniform"}
+            recipe = {} if point.x == FLOAT_BITS else {**tiny.QUICK, "preset": "uniform", "calibration": "conditional"}
             (row,) = Store().results(corpus=shelf.corpus, model=model, bits=int(point.x), **recipe)
             assert (point.y, point.n, point.draws) == (100 * row["accuracy"], row["n"], 1)
             assert (point.low, point.high) == tuple(100 * b for b in wilson_interval(row["correct"], row["n"]))

@@ -23,6 +23,10 @@ pytestmark = pytest.mark.usefixtures("in_clone")
 AFTER_SCROLLING = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 QUERY = "?compare=A+against+B&a_bits=4&b_bits=3&b_model=discriminative"
 
+# What the camera button of a chart writes, known once the page has run for the click.
+FORMAT_IS = """kind => document.querySelector(".st-key-confusion-A .js-plotly-plot")
+  ?._context.toImageButtonOptions.format === kind"""
+
 
 def stored(a: tuple[Any, int], b: tuple[Any, int]) -> Pair:
     sides = zip("AB", (a, b), strict=True)
@@ -127,6 +131,7 @@ def test_everything_can_be_taken_along(page: Page, app_server: str, tmp_path: Pa
         expect(page.get_by_role("radio", name=kind)).to_be_checked()
         expect(page.locator("[data-stale=true]")).to_have_count(0)
         plot = page.locator(".st-key-confusion-A .js-plotly-plot")
+        page.wait_for_function(FORMAT_IS, arg=kind.lower())
         plot.hover()
         with page.expect_download() as waiting:
             plot.locator("[data-title*='ownload']").click()

@@ -32,7 +32,8 @@ def shown(settings: Settings) -> tuple[Side, ...]:
 
 def stored(place: Place, model: str, bits: int, **columns: Any) -> Row:
     """The store's one row of a model at quick settings."""
-    recipe = {} if bits == FLOAT_BITS else {**tiny.QUICK, "preset": "uniform", **columns}
+    usual = {**tiny.QUICK, "preset": "uniform", "calibration": "conditional"}
+    recipe = {} if bits == FLOAT_BITS else usual | columns
     (row,) = Store().results(corpus=place.corpus, model=model, bits=bits, **recipe)
     return row
 
