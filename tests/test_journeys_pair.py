@@ -23,9 +23,11 @@ pytestmark = pytest.mark.usefixtures("in_clone")
 AFTER_SCROLLING = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 QUERY = "?compare=A+against+B&a_bits=4&b_bits=3&b_model=discriminative"
 
-# What the camera button of a chart writes, known once the page has run for the click.
-FORMAT_IS = """kind => document.querySelector(".st-key-confusion-A .js-plotly-plot")
-  ?._context.toImageButtonOptions.format === kind"""
+# What the camera button of a chart writes, known once the page has run for the click and dropped the old chart.
+FORMAT_IS = """kind => {
+  const plots = [...document.querySelectorAll(".st-key-confusion-A .js-plotly-plot")];
+  return plots.length === 1 && plots[0]._context.toImageButtonOptions.format === kind;
+}"""
 
 
 def stored(a: tuple[Any, int], b: tuple[Any, int]) -> Pair:
