@@ -13,9 +13,11 @@ run: corpus
 test: lint types browser corpus
 	$(BIN)/python -m pytest
 
-# The engine against its peers, some minutes for each corpus, and the app against bare pages. Leave the machine alone.
+# The engine against its peers, some minutes for each corpus; transformer methods against float; the app against bare
+# pages. Leave the machine alone.
 bench: corpus browser
 	for corpus in $(CORPORA); do $(BIN)/python -m benchmarks.engine --corpus $$corpus; done
+	$(BIN)/python -m benchmarks.methods
 	$(BIN)/python -m benchmarks.app
 
 setup: $(VENV)/.installed

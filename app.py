@@ -1,6 +1,8 @@
 """The Bitdial app: `streamlit run app.py`."""
 
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
@@ -9,6 +11,8 @@ ICON, STYLE = (Path(__file__).parent / ".streamlit" / name for name in ("icon.sv
 
 
 def visit() -> None:
+    from pages import parts  # not on top: the server imports this file before it answers
+
     st.set_page_config(page_title="Bitdial", page_icon=ICON, layout="wide", menu_items={"About": "Bitdial"})
     st.html(STYLE)
     pages = {
@@ -37,7 +41,10 @@ def visit() -> None:
             st.Page("pages/about.py", url_path="about-bitdial", title="About", icon=":material/info:"),
         ],
     }
-    st.navigation(pages, position="top").run()
+    chosen = st.navigation(pages, position="top")
+    parts.start()
+    chosen.run()
+    parts.offer_charts(chosen.url_path or "compare")
 
 
 if __name__ == "__main__":  # run for a visitor
@@ -45,4 +52,5 @@ if __name__ == "__main__":  # run for a visitor
 elif __name__ == "app":  # imported by the server, once, before anyone visits
     # Else Streamlit would make pages of the files in pages/ until the first visit, which would find no other address.
     PagesManager.uses_pages_directory = False
+    Thread(target=import_module, args=("pages.pair",), daemon=True).start()  # while the first browser loads its own
     app = st.App(__file__)

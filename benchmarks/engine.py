@@ -20,8 +20,8 @@ from benchmarks import roofline, timing
 from core import engine, evaluation, inputs, live, packing, pipeline, runtime
 from core.brevitas_models import BrevitasTwin
 from core.config import BIT_WIDTHS, FLOAT_BITS, CalibrationSpec, EvaluationSpec, ModelKind
-from core.engine import Matrix, Quantizer
 from core.heads import GenerativeHead
+from core.levels import Matrix, Quantizer
 from core.models import Classifier, DiscriminativeLSTM, GenerativeLSTM, next_tokens
 from core.residents import Resident
 from core.store import Store
@@ -94,7 +94,7 @@ def lstm(case: Case) -> dict[str, float]:
     """The LSTM alone, all test documents: against Brevitas's, at batch 64 and at its best."""
     with torch.inference_mode():
         ours = timing.medians(
-            {0: case.all(evaluation.BATCH_SIZE, partial(engine.head_states, case.resident.prepared))}
+            {0: case.all(evaluation.BATCH_SIZES["cpu"], partial(engine.head_states, case.resident.prepared))}
         )[0]
         forward = {size: case.all(size, lambda batch: case.twin.hidden(batch.ids)) for size in LSTM_BATCHES}
         at_64 = timing.medians({64: forward[64]})[64]

@@ -46,7 +46,7 @@ NUMBERS = (
     Number("Token loss", "minus log-probability of a word, nats", "core.heads.GenerativeHead", "token-loss", "6.1.3"),
     Number("Density", "Gaussian kernels, Silverman's width", "core.stats.gaussian_kde", "kde", "6.1.3"),
     Number("Dead LSTM", "variance over documents below a limit", "core.stats.dead_signal", "dead"),
-    Number("Quantized signal", "nearest of evenly spaced levels, cut off", "core.engine.quantize", "bits", "4.2.1"),
+    Number("Quantized signal", "nearest of evenly spaced levels, cut off", "core.levels.quantize", "bits", "4.2.1"),
     Number("Calibration set", "which training documents set ranges", "core.calibration.choose", "calibration", "4.2.2"),
     Number("Percentile range", "99.99 % of the values seen", "core.ranges.Magnitudes.percentile", "ranges", "4.3.2"),
     Number("Fitted range", "least error of the states that are read", "core.ranges.fit", "fitted"),

@@ -16,7 +16,8 @@ from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerTensorFloat, Uint
 from torch import Tensor, nn
 
 from core.config import Recipe
-from core.engine import GATES, LSTM_SITES, Matrix, Quantizer, Variant
+from core.engine import GATES, LSTM_SITES, Variant
+from core.levels import Matrix, Quantizer
 from core.models import Classifier, GenerativeLSTM, next_tokens, pool
 from core.tokens import Batch
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from core import engine, inputs, pipeline, runtime
 from core.config import EvaluationSpec, Recipe, Spec, VariantSpec
-from core.engine import GATES, LSTM_SITES, Prepared, Quantizer, Variant, grid_values, to_levels
+from core.engine import GATES, LSTM_SITES, Prepared, Variant
 from core.evaluation import ACTIVATION_DOCUMENTS, _sample
+from core.levels import Quantizer, grid_values, to_levels
 from core.models import read_states
 from core.pipeline import SILENT, Progress
 from core.stats import Floats, Ints

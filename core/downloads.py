@@ -95,14 +95,15 @@ def csv_text(table: Table, columns: Sequence[str] = ()) -> str:
 
 
 def bundle(tables: Mapping[str, Table], figures: Mapping[str, go.Figure], rows: Sequence[Row]) -> bytes:
-    """Return a zip file: tables/*.csv, charts/*.json for plotly.io.from_json, and results.json, the rows in full."""
+    """Return a zip file: tables/*.csv, charts/*.json for plotly.io.from_json, and results.json, any rows in full."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, table in tables.items():
             archive.writestr(f"tables/{name}.csv", csv_text(table))
         for name, figure in figures.items():
             archive.writestr(f"charts/{name}.json", _figure_json(figure))
-        archive.writestr("results.json", json.dumps(rows, indent=1))
+        if rows:
+            archive.writestr("results.json", json.dumps(rows, indent=1))
     return file.getvalue()
 
 

@@ -1,24 +1,25 @@
 """The evaluator: a variant as plain tensors, run on integer levels exactly as its Brevitas graph would.
 
-Every quantized signal is a level (an integer, kept in float32, where products and sums below 2**24 are
-exact) times a scale. Rounding is defined once, in `to_levels`: round half to even, then clamp, as Brevitas's
-IntQuant does. A site without a quantizer is float and passes through unchanged, so that one loop, `run_lstm`,
-serves float models, calibration and quantized variants. `head_states` takes the compiled loop of `kernels` where a
-variant is quantized at every site and on the CPU; both give the same bits.
+Every quantized signal is a level times a scale (see `levels`). A site without a quantizer is float and passes through
+unchanged, so that one step serves float models, calibration and quantized variants. `head_states` takes the compiled
+loop of `kernels` where a variant is quantized at every site and on the CPU, CUDA a recorded step (see `captured`); all
+give the same bits.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from core import captured
 from core.config import ModelSpec
+from core.levels import Matrix, Quantizer, grid_values, quantize, to_levels
 from core.models import Classifier, GenerativeLSTM, pool, read_states
-from core.products import ZERO_POINT, integer_product, integers_are_exact
+from core.products import ZERO_POINT, Product, integer_product, integers_are_exact
 from core.tokens import Batch
 
 FEW = 256  # documents; for fewer, one compiled loop is faster than a matrix product for every step
@@ -32,61 +33,6 @@ LSTM_SITES = (
     "hidden_tanh",
     "hidden_state",
 )
-
-
-@dataclass(frozen=True)
-class Quantizer:
-    """A uniform quantizer: levels `low..high` (inclusive integers), each worth `scale`."""
-
-    scale: float
-    low: int
-    high: int
-
-    @classmethod
-    def of_range(cls, largest: float, bits: int, signed: bool = True) -> "Quantizer":
-        """Cover [-largest, largest] (or [0, largest]) with `bits` bits, as Brevitas scales them."""
-        levels = 2 ** (bits - 1) if signed else 2**bits - 1
-        return cls(largest / levels, -levels if signed else 0, levels - 1 if signed else levels)
-
-    @property
-    def largest(self) -> float:
-        """The range this quantizer was made for: scale times the number of positive steps."""
-        return self.scale * (-self.low if self.low else self.high)
-
-
-def to_levels(values: Tensor, quantizer: Quantizer) -> Tensor:
-    """Return the integer levels of `values`, as floats: divide, round half to even, clamp."""
-    return torch.round(values / quantizer.scale).clamp_(quantizer.low, quantizer.high)
-
-
-def grid_values(quantizer: Quantizer) -> Tensor:
-    """Return every value of a quantizer, the lowest first."""
-    return torch.arange(quantizer.low, quantizer.high + 1, dtype=torch.float32).mul_(quantizer.scale)
-
-
-def quantize(values: Tensor, quantizer: Quantizer | None) -> Tensor:
-    """Return `values` on their quantizer's grid; unchanged where there is no quantizer."""
-    return values if quantizer is None else to_levels(values, quantizer).mul_(quantizer.scale)
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A weight as levels times scale: int8 levels if quantized, the float32 weight itself (scale 1) if not.
-
-    The scale is a scalar (1,), or (rows, 1) where blocks of rows have one each, as LSTM gates do.
-    """
-
-    levels: Tensor
-    scale: Tensor
-
-    @property
-    def value(self) -> Tensor:
-        """The weight in float32; equal to what Brevitas's quant_weight returns."""
-        return self.levels.float() * self.scale
-
-    @property
-    def quantized(self) -> bool:
-        return self.levels.dtype == torch.int8
 
 
 @dataclass(frozen=True)
@@ -159,6 +105,12 @@ class Prepared:
         return self.variant.recurrent.scale.reshape(-1) * quantizer.scale if quantizer else None
 
     @cached_property
+    def recurrent_product(self) -> Product:
+        """Return hidden levels plus ZERO_POINT (n, H) -> what they add to the gates (n, 4H), in int8."""
+        assert self.rescale is not None
+        return integer_product(self.variant.recurrent.levels, self.rescale)
+
+    @cached_property
     def compiled_form(self) -> tuple[Any, ...]:
         """What `kernels.scan` takes of a variant that is quantized at every site: inputs, recurrent, constants."""
         variant, units, at, rescale = self.variant, len(self.variant.bias) // 4, self.variant.sites, self.rescale
@@ -199,21 +151,26 @@ def run_lstm(prepared: Prepared, batch: Batch, observe: Observer | None = None) 
 
     `observe(site, values)` sees each site's float values before its quantizer, ended documents left out.
     """
-    variant, table, rescale = prepared.variant, prepared.table, prepared.rescale
+    variant, (size, steps) = prepared.variant, batch.ids.shape
     if not variant.sites and observe is None:
         return _float_lstm(variant, batch)
-    quantizer = variant.sites.get("hidden_state")
-    size, steps = batch.ids.shape
-    hidden = table.new_zeros(size, len(prepared.recurrent))
-    cell, states = hidden, table.new_empty(steps, size, hidden.shape[1])
+    start = prepared.table.new_zeros(size, len(prepared.recurrent))
+    if captured.worthwhile(start.device) and observe is None:
+        return captured.scan(partial(_step, prepared, _Signals(variant.sites)), batch.ids, start).transpose(0, 1)
+    hidden, cell, states = start, start, start.new_empty(steps, *start.shape)
     for step in range(steps):
         signal = _Signals(variant.sites, observe, batch.lengths > step if observe else None)
-        entered = hidden if quantizer is None else to_levels(hidden, quantizer)
-        sums = entered @ prepared.recurrent
-        gates = table[batch.ids[:, step]].add_(sums if rescale is None else sums.mul_(rescale)).add_(variant.bias)
-        hidden, cell = _cell(signal, gates, cell)
+        hidden, cell = _step(prepared, signal, batch.ids[:, step], hidden, cell)
         states[step] = hidden
     return states.transpose(0, 1)
+
+
+def _step(prepared: Prepared, signal: "_Signals", ids: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Read one word of each document: ids (B,), hidden (B, H), cell (B, H) -> hidden, cell."""
+    quantizer, rescale = prepared.variant.sites.get("hidden_state"), prepared.rescale
+    sums = (hidden if quantizer is None else to_levels(hidden, quantizer)) @ prepared.recurrent
+    gates = prepared.table[ids].add_(sums if rescale is None else sums.mul_(rescale)).add_(prepared.variant.bias)
+    return _cell(signal, gates, cell)
 
 
 def _float_lstm(variant: Variant, batch: Batch) -> Tensor:
@@ -263,7 +220,9 @@ def head_logits(variant: Variant, states: Tensor) -> Tensor:
 class _Signals:
     """Quantize each named signal, showing it to the observer first."""
 
-    def __init__(self, sites: dict[str, Quantizer], observe: Observer | None, live: Tensor | None) -> None:
+    def __init__(
+        self, sites: dict[str, Quantizer], observe: Observer | None = None, live: Tensor | None = None
+    ) -> None:
         self.sites, self.observe, self.live = sites, observe, live
 
     def __call__(self, site: str, values: Tensor) -> Tensor:
@@ -328,13 +287,13 @@ def _step_by_step(
     """Take all documents from word to word together, so that their recurrent sums are one int8 matrix product."""
     inputs, _, (rescale, *rest) = prepared.compiled_form
     constants, units = (np.ones_like(rescale), *rest), states.shape[1]
-    product = integer_product(prepared.variant.recurrent.levels, torch.from_numpy(rescale).flatten())
     hidden, unused = torch.full((len(order), units), ZERO_POINT, dtype=torch.uint8), torch.empty(0)
     cell, ends = np.zeros((len(order), units), np.float32), span[1][order]
-    for step in range(ends[0]):
-        rows = order[: np.searchsorted(-ends, -step)]
-        sums = product(hidden[: len(rows)], unused).view(-1, 4, units)
-        kernels.advance(states, hidden.numpy(), cell, sums.numpy(), ids, rows, step, *span, inputs, constants)
+    levels, live = hidden.numpy(), np.searchsorted(-ends, -np.arange(ends[0]))
+    for step, count in enumerate(live.tolist()):
+        rows = order[:count]
+        sums = prepared.recurrent_product(hidden[:count], unused).view(-1, 4, units)
+        kernels.advance(states, levels, cell, sums.numpy(), ids, rows, step, *span, inputs, constants)
 
 
 def _moved(part: Any, device: torch.device) -> Any:

@@ -12,7 +12,8 @@ import math
 import torch
 from torch import Tensor
 
-from core.engine import Matrix, Quantizer, Variant, head_inputs, head_logits, to_levels
+from core.engine import Variant, head_inputs, head_logits
+from core.levels import Matrix, Quantizer, to_levels
 from core.products import float_product, integer_product, integers_are_exact, unsigned
 from core.tokens import Batch
 

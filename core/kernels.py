@@ -1,7 +1,7 @@
 """The LSTM of a quantized variant as one compiled loop: numba, for the CPU; `engine.run_lstm` is its plain reference.
 
 Documents are run four at a time, so that each recurrent weight is read once for four. Rounding is that of
-`engine.to_levels`: adding and taking away 1.5 * 2**23 rounds a float32 below 2**22 half to even.
+`levels.to_levels`: adding and taking away 1.5 * 2**23 rounds a float32 below 2**22 half to even.
 """
 
 from typing import Any
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from core.products import ZERO_POINT
+
 GROUP = 4
 _ROUND = np.float32(1.5 * 2**23)
 _ZERO = np.float32(0)
-_ZERO_POINT = np.float32(128)
+_ZERO_POINT = np.float32(ZERO_POINT)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})

@@ -12,13 +12,13 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from core import charts, curves, engine, pipeline, stats
+from core import charts, curves, levels, pipeline, stats
 from core.charts import DISCRIMINATIVE, FLOAT, PURPLE
 from core.config import FLOAT_BITS, MODEL_KINDS, EvaluationSpec
 from core.curves import Cell
-from core.engine import Quantizer
 from core.errors import InputError
 from core.lesson_results import cell_site
+from core.levels import Quantizer
 from core.scenes import FEW_BITS, FITTED, Panel, Scene, made, require
 from core.seeding import numpy_generator
 from core.stats import Difference, McNemar
@@ -76,7 +76,7 @@ def path(added: float, quantizer: Quantizer | None, words: int = WORDS) -> list[
     """
     state, states = torch.zeros(1), [0.0]
     for _ in range(words):
-        state = state + engine.quantize(torch.tensor([added]), quantizer)
+        state = state + levels.quantize(torch.tensor([added]), quantizer)
         if quantizer:
             state = state.clamp(quantizer.low * quantizer.scale, quantizer.high * quantizer.scale)
         states.append(math.tanh(float(state)))

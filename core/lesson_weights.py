@@ -10,10 +10,10 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from core import charts, curves, engine, stats
+from core import charts, curves, levels, stats
 from core.charts import DISCRIMINATIVE, FLOAT, GREEN, PURPLE
 from core.config import FLOAT_BITS, ModelRun
-from core.engine import Quantizer
+from core.levels import Quantizer
 from core.scenes import FEW_BITS, LackingError, Panel, Scene, made, require
 from core.stats import Floats
 from core.store import Row, Store
@@ -102,7 +102,7 @@ def gap(corpus: str, bits: int) -> tuple[Row, Panel]:
 
 def rounded(values: Floats, quantizer: Quantizer) -> Floats:
     """Return values (N,) on the grid of a quantizer, as the engine rounds them."""
-    return engine.quantize(torch.from_numpy(values), quantizer).numpy()
+    return levels.quantize(torch.from_numpy(values), quantizer).numpy()
 
 
 def range_error(values: Floats, quantizer: Quantizer) -> RangeError:

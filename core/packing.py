@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from core.config import ModelSpec
-from core.engine import LSTM_SITES, MATRICES, Matrix, Quantizer, Variant
+from core.engine import LSTM_SITES, MATRICES, Variant
+from core.levels import Matrix, Quantizer
 
 GROUP = 8  # levels in a word; as 8 levels of b bits are b bytes, words of any b <= 8 end on a byte
 

@@ -13,10 +13,11 @@ import torch
 from brevitas.graph.gpfq import GPFQ
 from torch import Tensor
 
-from core import engine, ranges
+from core import engine, levels, ranges
 from core.brevitas_models import BrevitasTwin, compile_variant
 from core.config import Recipe
-from core.engine import LSTM_SITES, Quantizer, Variant
+from core.engine import LSTM_SITES, Variant
+from core.levels import Quantizer
 from core.models import Classifier
 from core.ranges import Magnitudes
 from core.seeding import numpy_generator
@@ -140,7 +141,7 @@ class _ColumnGPFQ(GPFQ):
         if step == 0:
             self.history = torch.empty_like(self.layer.weight)
         else:
-            self.history[:, step - 1] = engine.quantize(self.layer.weight[:, step - 1], self.quantizer)
+            self.history[:, step - 1] = levels.quantize(self.layer.weight[:, step - 1], self.quantizer)
         return self.history[None, :, :step]
 
 

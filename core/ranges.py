@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from core import engine
-from core.engine import LSTM_SITES, Prepared, Quantizer, Variant
+from core import engine, levels
+from core.engine import LSTM_SITES, Prepared, Variant
+from core.levels import Quantizer
 from core.models import Classifier, read_states
 from core.tokens import Batch
 
@@ -146,5 +147,5 @@ def _resized(quantizer: Quantizer, largest: float) -> Quantizer:
 def _square_error(values: Tensor, weights: Tensor, quantizer: Quantizer) -> float:
     """Sum of squared errors over +values and -values, so that an asymmetric top level counts."""
     signs = (1, -1) if quantizer.low else (1,)
-    errors = (engine.quantize(values * sign, quantizer) - values * sign for sign in signs)
+    errors = (levels.quantize(values * sign, quantizer) - values * sign for sign in signs)
     return float(sum((error.double().square() * weights).sum() for error in errors))

@@ -97,10 +97,14 @@ class Encoded:
 
     def select(self, index: np.ndarray) -> "Encoded":
         """Return the documents of `index`, in that order, with the rates of the whole."""
-        pieces = [self.ids[self.offsets[i] : self.offsets[i + 1]] for i in index]
-        offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
-        ids = np.concatenate(pieces) if pieces else self.ids[:0]
-        return Encoded(ids, offsets, self.labels[index], self.oov_rate, self.truncation_rate)
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[index])]).astype(np.int64)
+        return Encoded(self.ids_of(index), offsets, self.labels[index], self.oov_rate, self.truncation_rate)
+
+    def ids_of(self, index: np.ndarray) -> np.ndarray:
+        """Return the ids of the documents of `index`, one document after the other, (sum of T,)."""
+        lengths = self.lengths[index]
+        before = self.offsets[index] - (np.cumsum(lengths) - lengths)
+        return self.ids[np.repeat(before, lengths) + np.arange(lengths.sum())]
 
 
 def encode(texts: Sequence[str], labels: np.ndarray, vocabulary: Vocabulary, spec: TokenSpec) -> Encoded:
@@ -209,8 +213,7 @@ def make_batch(encoded: Encoded, index: np.ndarray) -> Batch:
     """Pad the documents of `index` to the longest of them."""
     lengths = encoded.lengths[index]
     ids = np.full((len(index), int(lengths.max())), PAD, dtype=np.int64)
-    for row, document in enumerate(index):
-        ids[row, : lengths[row]] = encoded.ids[encoded.offsets[document] : encoded.offsets[document + 1]]
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = encoded.ids_of(index)
     arrays = (ids, lengths.astype(np.int64), encoded.labels[index], np.asarray(index, np.int64))
     return Batch(*(torch.from_numpy(array) for array in arrays))
 

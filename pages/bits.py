@@ -6,7 +6,7 @@ from core import breakdowns, charts, curve_charts, curve_words, curves
 from core.config import MODEL_KINDS
 from core.curves import Cell, Condition, Measure, Shelf
 from core.errors import InputError
-from pages import widgets
+from pages import parts, widgets
 
 MEASURES: dict[str, Measure] = {"Accuracy": "accuracy", "Change from float": "change"}
 CHANGE_RANGE = (-100.0, 10.0)
@@ -35,7 +35,7 @@ def drop(shelf: Shelf, chosen: list[Condition]) -> None:
             figure = curve_charts.curve_figure(
                 lines[model], "bits", unit, y_range, chance, curve_words.caption(shelf, chosen)
             )
-            widgets.chart(figure, f"bits-{model}", curve_words.describe_drop(shelf, model, chosen))
+            parts.chart(figure, f"bits-{model}", curve_words.describe_drop(shelf, model, chosen))
     st.caption(f"{curve_words.describe_bands(drawn, measure)} {curve_words.caption(shelf, chosen)}.")
     widgets.warn_of_dead(shelf, chosen)
 
@@ -53,7 +53,7 @@ def classes(shelf: Shelf, chosen: list[Condition]) -> None:
         st.caption("No result of this condition is stored.")
         return
     figure = curve_charts.classes_figure(panels, f"{score} (%)", curve_words.caption(shelf, [condition]))
-    widgets.chart(figure, "classes", breakdowns.describe_classes(panels, score))
+    parts.chart(figure, "classes", breakdowns.describe_classes(panels, score))
     st.caption(
         f"{curve_words.caption(shelf, [condition])}; n is the class's test documents. A band spans several draws."
     )
@@ -66,7 +66,7 @@ def size(shelf: Shelf, chosen: list[Condition]) -> None:
         st.caption("Of these conditions no stored result knows its size; results computed from now on do.")
         return
     figure = curve_charts.size_figure(points, curve_charts.near_points(points), curve_words.caption(shelf, chosen))
-    widgets.chart(figure, "sizes", breakdowns.describe_sizes(points))
+    parts.chart(figure, "sizes", breakdowns.describe_sizes(points))
     note = f"; {unknown} results were stored without their size and are left out" if unknown else ""
     how = "Integer levels packed to their bits, scales and biases in float; float as its weights are stored"
     st.caption(f"{how}{note}. The front is of the points, whatever their intervals.")

@@ -40,7 +40,7 @@ def schemes(shelf: Shelf, condition: Condition, text: str) -> None:
             st.markdown(f"**{model.capitalize()}**")
             if lines[model]:
                 figure = curve_charts.curve_figure(lines[model], "bits", "accuracy (%)", y_range, chance, text)
-                widgets.chart(figure, f"schemes-{model}", coverage.describe_schemes(lines[model], model))
+                parts.chart(figure, f"schemes-{model}", coverage.describe_schemes(lines[model], model))
             else:
                 st.caption("No quantized result of these settings is stored.")
     st.caption(f"{curve_words.describe_bands(drawn, 'accuracy')} {text}.")
@@ -62,7 +62,7 @@ def recalls(shelf: Shelf, condition: Condition, text: str) -> None:
             st.markdown(f"**{model.capitalize()}**")
             if found[model]:
                 figure = coverage.recall_figure(found[model], names, limit, text)
-                widgets.chart(figure, f"recall-{model}", coverage.describe_recalls(found[model], names, model))
+                parts.chart(figure, f"recall-{model}", coverage.describe_recalls(found[model], names, model))
             else:
                 st.caption("No result of class subsets is stored.")
     st.caption(f"Change in recall from float, the mean over draws; n is the class's test documents. {text}.")
@@ -113,7 +113,7 @@ def mix(corpus: str) -> Composition:
         st.error(sentence, icon=":material/error:")
     composition = composer.compose(corpus, shares)
     text = f"{corpus}, a quarter of the training split, calibration seed 0"
-    widgets.chart(composer.composition_figure(composition, text), "mix", composer.describe_composition(composition))
+    parts.chart(composer.composition_figure(composition, text), "mix", composer.describe_composition(composition))
     return composition
 
 
@@ -149,7 +149,7 @@ def result(pair: Pair) -> None:
         st.warning(sentence, icon=":material/warning:")
     changes, text = composer.changes(pair), views.caption(rows[1])
     figure = composer.recall_figure(changes, model, text)
-    widgets.chart(figure, f"changes-{model}", composer.describe_changes(changes, model))
+    parts.chart(figure, f"changes-{model}", composer.describe_changes(changes, model))
     if st.toggle("Show the classes as a table", key=f"table-{model}"):
         st.dataframe(composer.recall_table(changes), hide_index=True, key=f"classes-{model}")
     st.caption(f"B: {text}. A is calibrated on equal shares of every class, and else the same.")

@@ -8,7 +8,6 @@ from core import charts, downloads, pipeline, report, views
 from core.config import BIT_WIDTHS, FLOAT_BITS, NOISE_LEVELS
 from core.errors import InputError
 from pages import pair, parts, widgets
-from pages.parts import Figures
 
 CONFUSION_VIEWS: dict[str, charts.ConfusionMode] = {
     "Counts": "counts",
@@ -83,7 +82,7 @@ def metric(side: views.Side) -> None:
         )
 
 
-def accuracy(shown: tuple[views.Side, ...], figures: Figures) -> None:
+def accuracy(shown: tuple[views.Side, ...]) -> None:
     st.subheader("How much accuracy is lost?")
     for column, side in zip(st.columns(len(shown)), shown, strict=True):
         with column:
@@ -91,11 +90,10 @@ def accuracy(shown: tuple[views.Side, ...], figures: Figures) -> None:
     rows, chance = views.accuracy_rows(shown), views.both(shown[0])[0]["detail"]["majority_share"]
     sentence = charts.describe_accuracy(rows, chance)
     figure = charts.accuracy_figure(rows, chance, views.shared_caption(views.both(shown[0])[0]))
-    parts.chart(figures, figure, "accuracy", sentence)
-    st.caption(sentence)
+    parts.chart(figure, "accuracy", sentence)
 
 
-def confusions(shown: tuple[views.Side, ...], figures: Figures) -> None:
+def confusions(shown: tuple[views.Side, ...]) -> None:
     st.subheader("Which class breaks first?")
     view = st.segmented_control("View", CONFUSION_VIEWS, default="Counts", required=True, key="confusion")
     mode = CONFUSION_VIEWS[view]
@@ -107,11 +105,10 @@ def confusions(shown: tuple[views.Side, ...], figures: Figures) -> None:
         with column:
             st.markdown(f"**{side.model.capitalize()}**")
             figure = charts.confusion_figure(now, names, mode, reference=reference, caption=views.caption(row))
-            parts.chart(figures, figure, f"confusion-{side.model}", sentence)
-            st.caption(sentence)
+            parts.chart(figure, f"confusion-{side.model}", sentence)
 
 
-def predictions(shown: tuple[views.Side, ...], figures: Figures) -> None:
+def predictions(shown: tuple[views.Side, ...]) -> None:
     st.subheader("Do the predictions still spread over the classes?")
     for column, side in zip(st.columns(len(shown)), shown, strict=True):
         row, before = views.both(side)
@@ -122,8 +119,7 @@ def predictions(shown: tuple[views.Side, ...], figures: Figures) -> None:
             figure = charts.histogram_figure(
                 *counts, row["detail"]["class_names"], charts.MODEL_COLOURS[side.model], caption=views.caption(row)
             )
-            parts.chart(figures, figure, f"histogram-{side.model}", sentence)
-            st.caption(sentence)
+            parts.chart(figure, f"histogram-{side.model}", sentence)
 
 
 def distances(shown: tuple[views.Side, ...]) -> None:
@@ -141,7 +137,7 @@ def distances(shown: tuple[views.Side, ...]) -> None:
     )
 
 
-def losses(shown: tuple[views.Side, ...], figures: Figures) -> None:
+def losses(shown: tuple[views.Side, ...]) -> None:
     side = next((side for side in shown if side.model == "generative"), None)
     if side is None or not (curves := views.loss_curves(side)):
         return
@@ -150,15 +146,13 @@ def losses(shown: tuple[views.Side, ...], figures: Figures) -> None:
     left, right = st.columns(2)
     with left:
         sentence = charts.describe_kde(curves)
-        parts.chart(figures, charts.kde_figure(curves, y_max=0.35, caption=text), "losses", sentence)
-        st.caption(sentence)
+        parts.chart(charts.kde_figure(curves, y_max=0.35, caption=text), "losses", sentence)
     with right:
         if difference := views.difference_curves(side):
             sentence = charts.describe_kde(difference)
             figure = charts.kde_figure(difference, x_range=(-5.0, 5.0), caption=text)
             figure.update_layout(showlegend=False).update_xaxes(title="token loss minus float's (nats)")
-            parts.chart(figures, figure, "differences", sentence)
-            st.caption(sentence)
+            parts.chart(figure, "differences", sentence)
 
 
 def provenance(shown: tuple[views.Side, ...]) -> None:
@@ -183,15 +177,13 @@ def show(comparison: views.Comparison) -> None:
     shown = comparison.shown
     if not shown:
         st.stop()
-    figures: Figures = {}
     for section in (accuracy, confusions, predictions):
-        section(shown, figures)
+        section(shown)
     distances(shown)
-    losses(shown, figures)
+    losses(shown)
     parts.offer_downloads(
         "bitdial-comparison",
         downloads.comparison_rows(shown),
-        figures,
         partial(downloads.comparison_tables, shown),
         partial(report.comparison_report, shown),
     )

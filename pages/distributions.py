@@ -10,7 +10,6 @@ from core.errors import InputError
 from core.pipeline import Progress
 from core.views import Settings
 from pages import parts, widgets
-from pages.parts import Figures
 
 DEFAULT_SITE = "cell_state"
 COLUMNS = {
@@ -94,38 +93,26 @@ def numbers(site: Site) -> None:
         column.metric(label, value, help=words)
 
 
-def one(found: Distributions, site: Site, view: View, colour: str, text: str) -> Figures:
-    figures: Figures = {}
+def one(found: Distributions, site: Site, view: View, colour: str, text: str) -> None:
     numbers(site)
     sentence = distribution_charts.describe_site(site)
-    parts.chart(figures, distribution_charts.site_figure(site, view, colour, text), "distribution", sentence)
-    st.caption(sentence)
+    parts.chart(distribution_charts.site_figure(site, view, colour, text), "distribution", sentence)
     if gates := found.gates(site.name):
         st.subheader("Does every gate fare alike?")
         sentence = distribution_charts.describe_gates(gates)
-        parts.chart(figures, distribution_charts.gates_figure(gates, view, colour, text), "gates", sentence)
-        st.caption(sentence)
-    return figures
+        parts.chart(distribution_charts.gates_figure(gates, view, colour, text), "gates", sentence)
 
 
-def every(found: Distributions, figures: Figures, text: str) -> None:
+def every(found: Distributions, text: str) -> None:
     st.subheader("Where does it show most?" if found.quantized else "What range does each site need?")
     table = distribution_charts.shown_table(found)
     st.dataframe(table, hide_index=True, height="content", column_config=COLUMNS, key="site-table")
     st.caption(distribution_charts.describe_table(found))
     st.caption(text)
     full = distribution_charts.full_table(found, text)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         widgets.download(f"Download these {len(full)} sites", downloads.csv_text(full), "sites")
-        st.download_button(
-            "Table and charts (zip)",
-            lambda: downloads.bundle({"sites": full}, figures, []),
-            "distributions.zip",
-            "application/zip",
-            key="bundle",
-            on_click="ignore",
-            icon=":material/folder_zip:",
-        )
+        parts.bundle("Table and charts (zip)", "distributions", lambda: {"sites": full}, ())
 
 
 def show() -> None:
@@ -144,8 +131,8 @@ def show() -> None:
         st.warning(sentence, icon=":material/warning:")
     text = distribution_charts.caption(settings, model, found)
     st.subheader("How far are its values from float's?" if quantized else "Which values does it have in float?")
-    figures = one(found, *choose(found, asked), charts.MODEL_COLOURS[model], text)
-    every(found, figures, text)
+    one(found, *choose(found, asked), charts.MODEL_COLOURS[model], text)
+    every(found, text)
 
 
 st.title("What happens to weights and signals?")

@@ -10,7 +10,7 @@ from core.curve_charts import WIDTHS
 from core.errors import InputError
 from core.lesson import STEPS, Step
 from core.scenes import LackingError, Scene
-from pages import widgets
+from pages import parts, widgets
 
 UP = "<script>document.querySelector('[data-testid=stMain]').scrollTo(0, 0) // step PLACE</script>"
 Show = Callable[[str], Scene]
@@ -125,7 +125,7 @@ def show(step: Step, scene: Callable[[], Scene]) -> None:
         for panel in found.panels:
             if panel.heading:
                 st.markdown(f"**{widgets.plain(panel.heading)}**")
-            widgets.chart(panel.figure, panel.key, panel.sentence)
+            parts.chart(panel.figure, panel.key, panel.sentence)
         if found.table:
             st.dataframe(found.table, hide_index=True, key="table")
     if found.below:

@@ -5,7 +5,7 @@ import streamlit as st
 from core import breakdowns, charts, curve_words, curves
 from core.curves import Condition
 from core.errors import InputError
-from pages import widgets
+from pages import parts, widgets
 
 DENSITY_MAX = 0.35  # 1/nat
 CHANGE_RANGE = (-5.0, 5.0)
@@ -15,13 +15,13 @@ def densities(chosen: list[breakdowns.Loss], text: str) -> None:
     st.subheader("What does each token cost?")
     found = breakdowns.loss_curves(chosen)
     figure = charts.kde_figure(found, y_max=DENSITY_MAX, caption=text)
-    widgets.chart(breakdowns.with_room(figure, len(found)), "losses", charts.describe_kde(found))
+    parts.chart(breakdowns.with_room(figure, len(found)), "losses", charts.describe_kde(found))
     st.subheader("How much more than in float?")
     if not (moved := breakdowns.loss_curves(chosen, "difference")):
         st.caption("Only float is chosen: there is nothing to compare it with.")
         return
     figure = charts.kde_figure(moved, CHANGE_RANGE, caption=text).update_xaxes(title="token loss minus float's (nats)")
-    widgets.chart(breakdowns.with_room(figure, len(moved)), "differences", breakdowns.describe_differences(moved))
+    parts.chart(breakdowns.with_room(figure, len(moved)), "differences", breakdowns.describe_differences(moved))
     st.caption("Each token against the same token in float, on the same text with the same noise.")
 
 

@@ -6,7 +6,7 @@ from core import charts, downloads, method_charts, method_verdicts, methods, vie
 from core.errors import InputError
 from core.methods import Comparison, Entry
 from core.transformer_config import TRANSFORMER_KINDS
-from pages import widgets
+from pages import parts, widgets
 
 MODES: tuple[charts.ConfusionMode, ...] = ("row-normalised", "counts", "difference")
 RULES = """Each line is one thing that the report says of a method against its own float model.
@@ -71,7 +71,7 @@ def accuracies(found: Comparison) -> None:
     st.subheader("Which method loses accuracy?")
     dots = methods.dots(found)
     figure = method_charts.accuracy_figure(dots, found.caption)
-    widgets.chart(figure, "accuracy", method_charts.describe_accuracies(dots))
+    parts.chart(figure, "accuracy", method_charts.describe_accuracies(dots))
     if found.lstms:
         st.caption("The LSTMs are those of the Compare page at its default settings, on the same test documents.")
 
@@ -80,7 +80,7 @@ def scores(found: Comparison) -> None:
     st.subheader("Does any of precision and recall give way?")
     of_methods = methods.scores(found)
     figure = method_charts.scores_figure(of_methods, methods.documents(found), found.caption)
-    widgets.chart(figure, "scores", method_charts.describe_scores(of_methods))
+    parts.chart(figure, "scores", method_charts.describe_scores(of_methods))
 
 
 def sizes(found: Comparison) -> None:
@@ -92,11 +92,11 @@ def sizes(found: Comparison) -> None:
     for place, (machine, points) in enumerate(methods.places(found).items()):
         st.markdown(f"**Ours, on {widgets.plain(machine)}**")
         figure = method_charts.size_figure(points, methods.documents(found), f"{found.caption}, {machine}")
-        widgets.chart(figure, f"sizes-{place}", method_charts.describe_sizes(points))
+        parts.chart(figure, f"sizes-{place}", method_charts.describe_sizes(points))
     if found.report and (points := methods.published_places(found)):
         st.markdown("**Published, on a GPU that the report does not name**")
         figure = method_charts.size_figure(points, found.report.n, found.report.base)
-        widgets.chart(figure, "sizes-published", method_charts.describe_sizes(points))
+        parts.chart(figure, "sizes-published", method_charts.describe_sizes(points))
 
 
 def confusions(found: Comparison) -> None:
@@ -117,7 +117,7 @@ def matrix(found: Comparison, entry: Entry, mode: charts.ConfusionMode) -> None:
         return
     before, limit = (reference, CHANGE_LIMIT) if mode == "difference" else (None, None)
     figure = charts.confusion_figure(counts, names, mode, limit, before, f"{found.caption}, {entry.label}")
-    widgets.chart(figure, "matrix", charts.describe_confusion(counts, names, before))
+    parts.chart(figure, "matrix", charts.describe_confusion(counts, names, before))
     st.dataframe(methods.class_table(found, entry), hide_index=True, column_config=COLUMNS, key="classes")
 
 

@@ -6,7 +6,7 @@ from core import charts, curve_charts, curve_words, curves
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, NOISE_LEVELS
 from core.curves import Cell, Condition, Measure, Shelf
 from core.errors import InputError
-from pages import widgets
+from pages import parts, widgets
 
 MEASURES: dict[str, Measure] = {"Accuracy": "accuracy", "Change from float without noise": "change"}
 
@@ -24,7 +24,7 @@ def fall(shelf: Shelf, condition: Condition, widths: list[int]) -> None:
             st.markdown(f"**{model.capitalize()}**")
             if lines[model]:
                 figure = curve_charts.curve_figure(lines[model], "noise", "accuracy (%)", y_range, chance, text)
-                widgets.chart(figure, f"noise-{model}", curve_words.describe_noise(lines[model], model))
+                parts.chart(figure, f"noise-{model}", curve_words.describe_noise(lines[model], model))
             else:
                 st.caption("No result of this condition is stored.")
     st.caption(f"{curve_words.describe_bands(drawn, 'accuracy')} {text}.")
@@ -42,7 +42,7 @@ def heat(shelf: Shelf, condition: Condition) -> None:
         with column:
             st.markdown(f"**{model.capitalize()}**")
             figure = curve_charts.heat_figure(cells[model], levels, limit, curve_words.caption(shelf, [condition]))
-            widgets.chart(figure, f"heat-{model}", curve_words.describe_heat(cells[model], shelf.levels(), measure))
+            parts.chart(figure, f"heat-{model}", curve_words.describe_heat(cells[model], shelf.levels(), measure))
 
 
 def damage(shelf: Shelf) -> None:

@@ -11,7 +11,6 @@ from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, NOISE_LEVELS, Model
 from core.errors import InputError
 from core.pairs import Pair
 from pages import parts, widgets
-from pages.parts import Figures
 
 MODES = ("The two models", "A against B")
 ANY = "any"
@@ -98,7 +97,7 @@ def offer_to_compute(pair: Pair) -> None:
         parts.compute({side.spec.fingerprint(): side.spec for side in missing}.values(), pipeline.outcome)
 
 
-def accuracy(pair: Pair, figures: Figures) -> None:
+def accuracy(pair: Pair) -> None:
     st.subheader("Which of the two is right more often?")
     found = None if pair.missing else pairs.contrast(pair)
     columns = st.columns(3)
@@ -112,14 +111,14 @@ def accuracy(pair: Pair, figures: Figures) -> None:
             st.caption(f"95 % paired bootstrap interval {low} to {high}")
     chance = pairs.rows(pair)[0]["detail"]["majority_share"]
     sentence = charts.describe_accuracy(pairs.accuracy_rows(pair), chance)
-    parts.chart(figures, pairs.accuracy_figure(pair), "accuracy", sentence)
+    parts.draw(pairs.accuracy_figure(pair), "accuracy", sentence)
     if pair.same:
         st.caption("A and B are the same configuration: change one of them.")
     if found:
         st.markdown(f"{pairs.describe_mcnemar(found)} {pairs.describe_flips(found)}")
 
 
-def confusions(pair: Pair, figures: Figures) -> None:
+def confusions(pair: Pair) -> None:
     st.subheader("Where do they answer differently?")
     names, rows = pairs.class_names(pair), pairs.rows(pair)
     for column, side, row in zip(st.columns(2), pair.sides, rows, strict=True):
@@ -130,13 +129,12 @@ def confusions(pair: Pair, figures: Figures) -> None:
             st.markdown(f"**:{LETTERS[side.name]}[{side.label}]**")
             on_click = partial(take_cell, key, side.name.lower(), pair)
             ready = {} if pair.missing else {"on_select": on_click, "selection_mode": "points"}
-            parts.chart(figures, figure, key, sentence, **ready)
-            st.caption(sentence)
+            parts.chart(figure, key, sentence, **ready)
     st.markdown("**B minus A**")
     left, right = st.columns(2, vertical_alignment="center")
     sentence = pairs.describe_cells(pair)
     with left:
-        parts.chart(figures, pairs.difference_figure(pair), "confusion-difference", sentence)
+        parts.draw(pairs.difference_figure(pair), "confusion-difference", sentence)
     right.caption(sentence)
 
 
@@ -218,20 +216,18 @@ def provenance(pair: Pair) -> None:
 
 def show(corpus: str) -> None:
     pair = choose(corpus)
-    figures: Figures = {}
     st.session_state["paired"] = True
     if pair.missing:
         offer_to_compute(pair)
     if any(side.row is None for side in pair.sides):
         return
-    accuracy(pair, figures)
-    confusions(pair, figures)
+    accuracy(pair)
+    confusions(pair)
     if not pair.missing:
         documents(pair)
     parts.offer_downloads(
         "bitdial-a-against-b",
         pairs.rows(pair),
-        figures,
         partial(downloads.pair_tables, pair),
         partial(report.pair_report, pair),
     )

@@ -6,6 +6,7 @@ from core import downloads, paper
 from core.claims import Judgement, condition_words
 from core.paper_figures import Condition, Figure, figure_of
 from core.study_rows import StudyRows
+from pages import parts
 
 RULES = """A claim is a list of tests on stored results. Each is a difference between two means over draws (calibration,
 noise or weights seeds) that must reach a stated size with its 95 % interval on the right side: Student's, over draws
@@ -45,8 +46,7 @@ def draw(figure: Figure, condition: Condition, rows: StudyRows, corpus: str) -> 
         with column:
             if chart.heading:
                 st.markdown(f"**{chart.heading}**")
-            st.plotly_chart(chart.drawing, key=chart.key, alt=chart.sentence)
-            st.caption(chart.sentence)
+            parts.chart(chart.drawing, chart.key, chart.sentence)
     if not found:
         st.info("Nothing of this figure is measured under this condition yet.")
     elif lacking := paper.gaps(figure, condition, rows, corpus):

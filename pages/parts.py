@@ -1,4 +1,4 @@
-"""What both views of the Compare page are made of: charts and tables to take along, and what is missing."""
+"""What pages are made of: charts with their sentences, what is missing, and everything to take along."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -11,15 +11,27 @@ from core import charts, curve_words, downloads, pipeline
 from core.config import EvaluationSpec
 from core.downloads import Table
 
-Figures = dict[str, Any]
 Row = dict[str, Any]
 
 PICTURES = ("PNG", "SVG")
+DRAWN = "drawn"  # where a session keeps the figures of its page by their keys
+OFFERED = "offered"  # and whether the page has offered them itself
 
 
-def chart(figures: Figures, figure: Any, key: str, sentence: str, **options: Any) -> None:
-    """Draw a figure with its words, to be kept in `figures` under its key."""
-    figures[key] = figure
+def start() -> None:
+    """Forget the figures of the page before; call it before a page runs."""
+    st.session_state.update({DRAWN: {}, OFFERED: False})
+
+
+def chart(figure: Any, key: str, sentence: str, **options: Any) -> None:
+    """Draw a figure, to be taken along, and say below what it shows."""
+    draw(figure, key, sentence, **options)
+    st.caption(sentence)
+
+
+def draw(figure: Any, key: str, sentence: str, **options: Any) -> None:
+    """Draw a figure, to be taken along, with its words for those who cannot see it."""
+    st.session_state.setdefault(DRAWN, {})[key] = figure
     kind = st.session_state.get("picture", PICTURES[0]).lower()
     button = {"filename": key, "format": kind, "scale": 2}
     st.plotly_chart(figure, key=key, alt=sentence, config={"toImageButtonOptions": button}, **options)
@@ -52,7 +64,6 @@ def compute(specs: Iterable[EvaluationSpec], make: Callable[..., Any]) -> None:
 def offer_downloads(
     name: str,
     rows: Sequence[Row],
-    figures: Figures,
     tables: Callable[[], Mapping[str, Table]],
     report: Callable[[], str],
 ) -> None:
@@ -69,19 +80,34 @@ def offer_downloads(
             icon=":material/description:",
             help="One file that needs nothing else: numbers, bars, confusion matrices, full configuration.",
         )
-        st.download_button(
-            "Tables and charts (zip)",
-            lambda: downloads.bundle(tables(), figures, rows),
-            f"{name}.zip",
-            "application/zip",
-            key="bundle",
-            on_click="ignore",
-            icon=":material/folder_zip:",
-            help="Every table as CSV, every chart as Plotly JSON, the stored results in full.",
-        )
-        st.segmented_control(
-            "Format of a chart's camera button", PICTURES, default=PICTURES[0], required=True, key="picture"
-        )
+        bundle("Tables and charts (zip)", name, tables, rows)
+
+
+def offer_charts(name: str) -> None:
+    """The figures of a page that has not offered them itself."""
+    if st.session_state[DRAWN] and not st.session_state[OFFERED]:
+        st.subheader("Take the charts along")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            bundle("Charts (zip)", f"bitdial-{name}", dict, ())
+
+
+def bundle(label: str, name: str, tables: Callable[[], Mapping[str, Table]], rows: Sequence[Row]) -> None:
+    """A button for one file with tables, charts and results, and how a chart's own button writes it."""
+    figures = st.session_state.setdefault(DRAWN, {})
+    st.session_state[OFFERED] = True
+    st.download_button(
+        label,
+        lambda: downloads.bundle(tables(), figures, rows),
+        f"{name}.zip",
+        "application/zip",
+        key="bundle",
+        on_click="ignore",
+        icon=":material/folder_zip:",
+        help="Every table as CSV, every chart as Plotly JSON, the stored results in full.",
+    )
+    st.segmented_control(
+        "Format of a chart's camera button", PICTURES, default=PICTURES[0], required=True, key="picture"
+    )
 
 
 def _report(bar: DeltaGenerator, model: str, name: str, done: float, total: float) -> None:

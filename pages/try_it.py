@@ -83,7 +83,7 @@ def report(bar: DeltaGenerator, name: str, before: int, total: int, stage: str, 
 def answers(found: list[Reading], text: str) -> None:
     st.subheader("What does each model say, and from which width on something else?")
     sentence = readings.describe_flips(found)
-    widgets.chart(live_charts.answers_figure(found, text), "answers", sentence)
+    parts.chart(live_charts.answers_figure(found, text), "answers", sentence)
     st.caption("≠ marks an answer other than float's. Stronger colour is more probability.")
     widgets.download("Download the answers", readings.to_csv(readings.answer_table(found), text), "answers")
 
@@ -114,7 +114,7 @@ def one(reading: Reading, reference: Reading | None, text: str) -> None:
             help="log-probability of the winner minus the runner-up's; e to that power is the odds.",
         )
         figure = live_charts.probabilities_figure(reading, reference, text)
-        widgets.chart(figure, "probabilities", live_charts.describe_reading(reading))
+        parts.chart(figure, "probabilities", live_charts.describe_reading(reading))
     with right:
         words(reading)
 

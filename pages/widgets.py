@@ -67,11 +67,6 @@ def conditions(shelf: Shelf) -> list[Condition]:
     return curves.conditions(**chosen)
 
 
-def chart(figure: Any, key: str, sentence: str) -> None:
-    st.plotly_chart(figure, key=key, alt=sentence)
-    st.caption(sentence)
-
-
 def warn_of_dead(shelf: Shelf, chosen: Sequence[Condition]) -> None:
     if sentence := curve_words.describe_dead(shelf, chosen):
         st.warning(sentence, icon=":material/warning:")

@@ -10,7 +10,7 @@ from core.errors import InputError
 from core.files import FORMATS
 from core.jobs import Job, JobSpec
 from core.previews import Preview
-from pages import widgets
+from pages import parts, widgets
 
 POLL_S = 1.0
 AMOUNTS = ("Quick look", "Everything")
@@ -116,7 +116,7 @@ def show_file(preview: Preview) -> None:
     with right:
         st.markdown("**How long are the texts?**")
         figure = previews.length_figure(preview, corpus.name)
-        widgets.chart(figure, "lengths", previews.describe_lengths(preview))
+        parts.chart(figure, "lengths", previews.describe_lengths(preview))
     st.markdown("**The first training documents**")
     narrow = st.column_config.TextColumn(width="small")
     st.dataframe(previews.examples(preview), hide_index=True, key="examples", column_config={"Class": narrow})

@@ -9,7 +9,8 @@ from torch import Tensor
 from core import engine, heads
 from core.brevitas_models import BrevitasTwin
 from core.config import Bits, ModelKind, ModelSpec, Recipe
-from core.engine import GATES, LSTM_SITES, Matrix, Quantizer, Variant
+from core.engine import GATES, LSTM_SITES, Variant
+from core.levels import Matrix, Quantizer
 from core.models import Classifier, build, read_states
 from core.seeding import numpy_generator
 from core.tokens import BOS, EOS, Batch, Encoded, make_batch

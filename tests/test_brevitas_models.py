@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from core import engine, packing
 from core.brevitas_models import CELL_NAMES, BrevitasTwin, compile_variant
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, Bits, ModelKind, Preset, Recipe
-from core.engine import LSTM_SITES, Matrix, Variant
+from core.engine import LSTM_SITES, Variant
+from core.levels import Matrix
 from core.models import Classifier, GenerativeLSTM, next_tokens
 
 DOCUMENTS = documents(16)

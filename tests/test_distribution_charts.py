@@ -7,8 +7,8 @@ import torch
 from core import distribution_charts, distributions
 from core.distribution_charts import GAP, VIEWS
 from core.distributions import GATE_GROUPS, SITES, Distributions, Rounded, Site, make_site
-from core.engine import Quantizer, to_levels
 from core.errors import InputError
+from core.levels import Quantizer, to_levels
 from core.views import Settings
 
 SETTINGS = Settings("news", 3, 0.0, "uniform", "gpfq", "fitted", "conditional")

@@ -11,13 +11,13 @@ from compared import Place
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import distributions, engine, inputs, pipeline, stats
+from core import distributions, engine, inputs, levels, pipeline, stats
 from core.brevitas_models import compile_variant
 from core.config import MODEL_KINDS, EvaluationSpec, ModelKind, Recipe, VariantSpec
 from core.distributions import BINS, SIGNALS, SITES, Rounded, Site, make_site
-from core.engine import Quantizer, quantize, to_levels
 from core.errors import InputError
 from core.evaluation import _sample
+from core.levels import Quantizer, quantize, to_levels
 from core.store import Store
 from core.tokens import make_batch
 
@@ -41,7 +41,7 @@ def test_the_gap_is_the_largest_over_all_thresholds(numbers: list[float], bits: 
     assert site.gap is not None
     assert site.gap.distance == pytest.approx(brute_gap(values.numpy(), after), abs=1e-9)
     assert abs(site.gap.float_share - site.gap.quantized_share) == pytest.approx(site.gap.distance)
-    assert np.float32(site.gap.at) in engine.grid_values(quantizer).numpy()
+    assert np.float32(site.gap.at) in levels.grid_values(quantizer).numpy()
 
 
 @given(NUMBERS, st.floats(0.05, 2))

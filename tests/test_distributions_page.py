@@ -14,7 +14,7 @@ from test_pages import drawn, open_page
 
 from core import distribution_charts, distributions, packing, pipeline
 from core.distributions import SITES
-from core.engine import Quantizer
+from core.levels import Quantizer
 from core.store import Store
 
 

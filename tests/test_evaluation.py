@@ -27,7 +27,7 @@ NAMES = ("ash", "bay", "elm")
 
 @pytest.fixture(autouse=True)
 def _several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "BATCH_SIZE", 7)
+    monkeypatch.setitem(evaluation.BATCH_SIZES, "cpu", 7)
 
 
 def float_evaluation(kind: ModelKind, encoded: Encoded = DOCUMENTS, **spec: Any) -> Evaluation:
@@ -117,7 +117,7 @@ def test_documents_keep_their_order_and_do_not_touch_each_other(
 ) -> None:
     whole = float_evaluation(kind)
     order = np.random.default_rng(0).permutation(len(DOCUMENTS))[:11]
-    monkeypatch.setattr(evaluation, "BATCH_SIZE", 512)
+    monkeypatch.setitem(evaluation.BATCH_SIZES, "cpu", 512)
     np.testing.assert_allclose(float_evaluation(kind, DOCUMENTS.select(order)).losses, whole.losses[order], rtol=1e-4)
 
 

@@ -27,7 +27,8 @@ from torch.nn.functional import cross_entropy
 from core import engine, heads
 from core.brevitas_models import compile_variant
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, ModelKind, Preset, Recipe
-from core.engine import Quantizer, Variant
+from core.engine import Variant
+from core.levels import Quantizer
 from core.models import read_states
 
 V, C = 300, 5

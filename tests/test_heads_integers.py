@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from core import engine, heads
 from core.config import BIT_WIDTHS, PRESETS, Preset, Recipe
-from core.engine import Matrix, Quantizer
 from core.heads import GenerativeHead
+from core.levels import Matrix, Quantizer, quantize
 
 C = 5
 BATCH = whole(documents(12))
@@ -59,7 +59,7 @@ def test_states_that_rounding_put_beyond_one_do_not_overflow() -> None:
     """The hidden state 0.95 becomes 1.25 at three bits; only the bound on states knows of it."""
     variant = random_variant("generative", Recipe.preset("uniform", 8).bits, hidden=4)
     coarse = Quantizer(0.625, -4, 3)
-    states = engine.quantize(torch.full((1, 4), 0.95), coarse)
+    states = quantize(torch.full((1, 4), 0.95), coarse)
     levels, fine = torch.full_like(variant.head.levels, 1), Quantizer(0.0125, -128, 127)
     scale = (heads.SAFE - log(VOCABULARY) - 0.01) / 4 / (1 + fine.scale / 2)
     variant = replace(

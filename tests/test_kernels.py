@@ -17,7 +17,8 @@ import core
 from core import engine, kernels
 from core.brevitas_models import compile_variant
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, ModelKind, Preset, Recipe
-from core.engine import GATES, Matrix, Prepared, Quantizer, Variant
+from core.engine import GATES, Prepared, Variant
+from core.levels import Matrix, Quantizer
 from core.models import pool, read_states
 from core.tokens import Batch, Encoded, make_batch
 
@@ -91,8 +92,7 @@ def test_states_equal_the_plain_loop_bit_for_bit(kind: ModelKind, pooling: str, 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_states_of_twins_equal_the_plain_loop_bit_for_bit(kind: ModelKind, pooling: str, bits: int, name: str) -> None:
-    variant = pooled_by(twin_variant(name, kind, bits), pooling)
-    assert_equal_to_plain(variant)
+    assert_equal_to_plain(pooled_by(twin_variant(name, kind, bits), pooling))
 
 
 @pytest.mark.parametrize("hidden", [1, 2, 3, 4, 5, 7, 16, 33])

@@ -9,8 +9,8 @@ import pytest
 from browser import ROOT
 
 from core import lesson_limits
-from core.engine import Quantizer
 from core.lesson_limits import ADDED, PERCENTS, WORDS
+from core.levels import Quantizer
 from core.scenes import LackingError
 
 CORPUS = "reuters-r8"

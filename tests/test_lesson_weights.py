@@ -9,7 +9,7 @@ from browser import ROOT
 
 from core import lesson_weights, stats
 from core.config import FLOAT_BITS
-from core.engine import Quantizer
+from core.levels import Quantizer
 from core.scenes import LackingError
 
 CORPUS = "reuters-r8"

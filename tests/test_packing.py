@@ -16,7 +16,8 @@ from torch import Tensor
 from core import engine, packing
 from core.brevitas_models import compile_variant
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, ModelKind, Preset, Recipe
-from core.engine import MATRICES, Matrix, Variant
+from core.engine import MATRICES, Variant
+from core.levels import Matrix
 
 BATCH = whole(documents(12))
 WIDTHS = range(1, 9)

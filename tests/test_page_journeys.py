@@ -1,7 +1,11 @@
-"""The pages beside Compare in a real browser: type a text, turn the dials, open a shared link elsewhere."""
+"""The pages beside Compare in a real browser: type, compose, turn dials, take charts along, share a link."""
 
+import io
+import json
 import re
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -10,7 +14,7 @@ import tiny
 from browser import LIMIT_MS, ROOT, complaints, lay_out_clone, serve
 from playwright.sync_api import Browser, Page, expect
 
-from core import pipeline, readings
+from core import composer, pairs, pipeline, readings
 from core.config import MODEL_KINDS
 from core.curve_charts import WIDTHS
 from core.views import Settings
@@ -122,3 +126,77 @@ def test_a_shared_link_shows_the_same_figures(visit: Page, address: str, path: s
     words = [figure.get_attribute("aria-label") or "" for figure in visit.get_by_role("figure").all()]
     assert [text for text in words if len(text.split()) < 5] == []
     expect_nothing_cut_off(visit)
+
+
+def test_a_calibration_set_is_composed_computed_and_shared(
+    visit: Page, address: str, clone: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = str(clone / "news.csv")
+    recipe = "&".join(f"{name}={value}" for name, value in {"preset": "uniform", **tiny.QUICK}.items())
+    visit.goto(f"{address}/calibration-set?corpus={quote(corpus)}&{recipe}&bits=4&models=discriminative")
+    visit.get_by_role("slider", name="grain").focus()
+    visit.keyboard.press("Home")
+    visit.get_by_role("button", name="Calibrate and evaluate").click()
+    expect(visit.get_by_role("heading", name="Discriminative: the balanced set (A) against yours (B)")).to_be_visible()
+    monkeypatch.setenv("BITDIAL_CACHE", str(clone))
+    composition = composer.compose(corpus, {"grain": 0, "metal": composer.EVEN_SHARE, "money": composer.EVEN_SHARE})
+    asked = replace(settings(clone / "news.csv"), bits=4, calibration=composition.calibration)
+    pair = composer.look_up(composition, "discriminative", asked)
+    assert not pair.missing
+    words = pairs.describe_mcnemar(pairs.contrast(pair))
+    expect(visit.get_by_text(words)).to_be_visible()
+    expect(visit).to_have_url(re.compile("share-grain=0"))
+    expect_nothing_cut_off(visit)
+    with browser.new_context() as context:
+        other = context.new_page()
+        other.goto(visit.url)
+        expect(other.get_by_text(words)).to_be_visible()
+        expect(other.locator(".st-key-changes-discriminative .main-svg").first).to_be_visible()
+
+
+def test_a_site_is_looked_at_and_its_link_shows_it_again(visit: Page, address: str, browser: Browser) -> None:
+    visit.goto(f"{address}/site-distributions?bits=3")
+    expect(visit.get_by_role("heading", name="How far are its values from float's?")).to_be_visible()
+    box = visit.get_by_role("combobox", name="Weight or signal")
+    box.fill("Accumulator (forget gate)")
+    box.press("Enter")
+    expect(visit.get_by_role("heading", name="Does every gate fare alike?")).to_be_visible()
+    visit.get_by_role("radio", name="ECDF").click()
+    expect(visit).to_have_url(re.compile("show=ECDF"))
+    expect(visit).to_have_url(re.compile("site=Accumulator"))
+    expect(visit.locator("[data-stale=true]")).to_have_count(0)
+    seen = [figure.get_attribute("aria-label") for figure in visit.get_by_role("figure").all()]
+    assert len(seen) == 2
+    expect_nothing_cut_off(visit)
+    with browser.new_context() as context:
+        other = context.new_page()
+        other.goto(visit.url)
+        for words in seen:
+            expect(other.get_by_role("figure", name=words)).to_be_visible()
+
+
+def test_every_chart_of_a_page_can_be_taken_along(visit: Page, address: str) -> None:
+    visit.goto(f"{address}/bit-width")
+    expect(visit.get_by_role("figure")).to_have_count(4)
+    expect(visit.locator(".st-key-sizes .main-svg").first).to_be_visible()
+    with visit.expect_download() as waiting:
+        visit.get_by_role("button", name="Charts (zip)").click()
+    assert waiting.value.suggested_filename == "bitdial-bit-width.zip"
+    with zipfile.ZipFile(io.BytesIO(Path(waiting.value.path()).read_bytes())) as archive:
+        kept = {name: json.loads(archive.read(name)) for name in archive.namelist()}
+    keys = ("bits-generative", "bits-discriminative", "classes", "sizes")
+    assert set(kept) == {f"charts/{key}.json" for key in keys}
+    for key in keys:
+        drawn = visit.evaluate(f"() => document.querySelector('.st-key-{key} .js-plotly-plot').data.length")
+        assert len(kept[f"charts/{key}.json"]["data"]) == drawn > 0
+    visit.get_by_role("radio", name="SVG").click()
+    expect(visit.get_by_role("radio", name="SVG")).to_be_checked()
+    plot = visit.locator(".st-key-sizes .js-plotly-plot")
+    wanted = """() => { const plots = [...document.querySelectorAll(".st-key-sizes .js-plotly-plot")];
+        return plots.length === 1 && plots[0]._context.toImageButtonOptions.format === "svg"; }"""
+    visit.wait_for_function(wanted, timeout=LIMIT_MS)
+    plot.hover()
+    with visit.expect_download() as picture:
+        plot.locator("[data-title*='ownload']").click()
+    assert picture.value.suggested_filename == "sizes.svg"
+    assert Path(picture.value.path()).read_bytes().startswith(b"<svg")
