@@ -44,7 +44,9 @@ def visit() -> None:
     chosen = st.navigation(pages, position="top")
     parts.start()
     chosen.run()
-    parts.offer_charts(chosen.url_path or "compare")
+    name = chosen.url_path or "compare"
+    parts.offer_charts(name)
+    parts.settle(name)
 
 
 if __name__ == "__main__":  # run for a visitor

@@ -1,6 +1,7 @@
 """One text under many variants at once: what each says, how surely, and which words surprise it."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from core import pipeline, tokens
 from core.config import CorpusSpec, TokenSpec, VariantSpec
 from core.pipeline import SILENT, Progress
+from core.residents import Resident
 from core.store import Row
 from core.tokens import UNK, Batch, EncodedCorpus, make_batch
 
@@ -27,11 +29,25 @@ def read(text: str, specs: Sequence[VariantSpec], progress: Progress = SILENT) -
         encoded = tokens.encode([text], np.zeros(1, np.int64), data.vocabulary, way)
         return data, make_batch(encoded, np.zeros(1, np.int64)), encoded.oov_rate
 
-    return [_row(spec, *enter(spec.run.corpus, spec.run.tokens), progress) for spec in specs]
+    ready = [(spec, pipeline.resident(spec, progress), *enter(spec.run.corpus, spec.run.tokens)) for spec in specs]
+    return _reader().submit(lambda: [_row(*each) for each in ready]).result()
 
 
-def _row(spec: VariantSpec, data: EncodedCorpus, batch: Batch, oov: float, progress: Progress) -> Row:
-    ready, names = pipeline.resident(spec, progress), data.corpus.class_names
+@cache
+def _reader() -> ThreadPoolExecutor:
+    """Return the one thread that reads for all callers: a text is too short to share.
+
+    A page runs in a new thread each time, which would first have to start its own helpers.
+    """
+    before = torch.get_num_threads()
+    reader = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+    reader.submit(torch.get_num_threads).result()
+    torch.set_num_threads(before)  # the setting of threads to come, which the reader's own replaced
+    return reader
+
+
+def _row(spec: VariantSpec, ready: Resident, data: EncodedCorpus, batch: Batch, oov: float) -> Row:
+    names = data.corpus.class_names
     _, losses, token_losses = ready.score(batch.to(ready.variant.bias.device))
     scores = -losses[0].double().cpu()
     if (prior := pipeline.log_prior(spec.run, data)) is not None:

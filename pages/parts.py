@@ -1,7 +1,8 @@
 """What pages are made of: charts with their sentences, what is missing, and everything to take along."""
 
+import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import streamlit as st
@@ -21,6 +22,16 @@ OFFERED = "offered"  # and whether the page has offered them itself
 def start() -> None:
     """Forget the figures of the page before; call it before a page runs."""
     st.session_state.update({DRAWN: {}, OFFERED: False})
+
+
+@cache
+def settle(page: str) -> None:
+    """Leave what the first run of a page has loaded out of garbage collections.
+
+    Streamlit collects after every run of any page, and walking all of torch takes longer than most runs.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def chart(figure: Any, key: str, sentence: str, **options: Any) -> None:

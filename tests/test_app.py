@@ -1,6 +1,7 @@
 """The Compare page: what it shows of a store, what it asks for, what it refuses; nothing computed unasked."""
 
 import base64
+import gc
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from core import charts, pipeline, views
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, EvaluationSpec
 from core.errors import InputError
 from core.store import Row
+from pages import parts
 
 NAMES = [field.name for field in fields(views.Settings)]
 
@@ -112,6 +114,19 @@ def test_metrics_and_figures_are_the_stored_numbers(place: Place, bits: int) -> 
         assert quantized["y"] == row["detail"]["predicted"]
         dots = [dot["x"] for dot in drawn["accuracy"] if dot["name"].startswith(side.model)]
         assert dots[-1] == pytest.approx([100 * row["accuracy"]])
+
+
+def test_what_a_page_has_loaded_is_left_out_of_garbage_collections_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    freeze = gc.freeze
+    monkeypatch.setattr(gc, "freeze", lambda: [freeze(), counts.append(gc.get_freeze_count())])
+    parts.settle.cache_clear()
+    for _ in range(2):
+        open_app(place)
+    (frozen,) = counts
+    assert frozen > 10_000
 
 
 def test_at_float_there_is_nothing_to_compare(place: Place) -> None:

@@ -1,9 +1,11 @@
 """One typed text under many variants: the same as evaluating it, and what a reader is shown beside it."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from tiny import CLASSES, computations, specify
 
 from core import live, pipeline, results, tokens
@@ -66,6 +68,19 @@ def test_surprisals_differ_by_what_decides_between_winner_and_runner_up(corpus: 
     shift = {name: prior[CLASSES.index(name)] for name, _ in (first, second)}
     gap = (sum(second[1]) - shift[second[0]]) - (sum(first[1]) - shift[first[0]])
     assert row["margin"] == pytest.approx(gap, abs=1e-4)
+
+
+def test_reading_leaves_the_number_of_threads_of_all_others_alone(corpus: str) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    live._reader.cache_clear()
+    try:
+        live.read("wheat", [specify(corpus, "generative").variant])
+        with ThreadPoolExecutor(1) as other:
+            counts = [torch.get_num_threads(), other.submit(torch.get_num_threads).result()]
+        assert [*counts, live._reader().submit(torch.get_num_threads).result()] == [3, 3, 1]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_discriminative_model_has_no_surprisals(corpus: str) -> None:
