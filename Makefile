@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORPORA ?= reuters-r8
 TYPED := core pages app.py benchmarks
 
-.PHONY: run test bench setup corpus lint types browser clean
+.PHONY: run test bench screenshots setup corpus lint types browser clean
 
 run: corpus
 	$(BIN)/python -m streamlit run app.py
@@ -19,6 +19,10 @@ bench: corpus browser
 	for corpus in $(CORPORA); do $(BIN)/python -m benchmarks.engine --corpus $$corpus; done
 	$(BIN)/python -m benchmarks.methods
 	$(BIN)/python -m benchmarks.app
+
+# Pictures of every page for docs/.
+screenshots: corpus browser
+	$(BIN)/python tests/screenshots.py
 
 setup: $(VENV)/.installed
 
@@ -47,9 +51,11 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.installed: requirements.txt $(VENV)/.created
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@echo 'Installing what the app needs into $(VENV); this takes a minute or some.'
+	@$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@echo 'Installing what the tests need into $(VENV).'
+	@$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from models import documents, tiny
+from tiny import RUN
 
-from benchmarks import app, roofline, timing
-from benchmarks.engine import class_loop, table
-from core import engine, evaluation
+from benchmarks import app, methods, roofline, timing, whole
+from benchmarks.engine import QUICK, Subject, class_loop, table
+from core import engine, evaluation, fine_tuning, pipeline
+from core.config import BIT_WIDTHS, FLOAT_BITS, CalibrationSpec, CorpusSpec, default_run
 from core.tokens import batches
 
 
@@ -74,3 +76,50 @@ def test_the_two_sides_of_the_app_benchmark_take_turns_after_one_unmeasured_run_
     assert found["ours_p95_ms"] == pytest.approx(np.percentile([30, 60, 90, 120, 150], 95))
     assert found["ratio_p50"] == found["ratio_p95"] == pytest.approx(1.5)
     assert app.table({"machine": "m", "dial_move": found}) == "| dial_move | 5 | 90 / 60 | 1.50 | 144 / 96 | 1.50 |"
+
+
+SMALL = {
+    "bert": {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64},
+    "gpt2": {"n_embd": 64, "n_layer": 1, "n_head": 2, "pad_token_id": 0, "use_cache": False},
+}
+
+
+def test_every_method_is_timed_against_float32(clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "SIZES", SMALL)
+    seconds = {"bert": {"float32": 3.0, "bfloat16": 1.5, "dynamic-int8": 1.0}}
+    seconds["gpt2"] = {"float32": 3.0, "bfloat16": 1.5, "nf4, float32": 6.0, "nf4, bfloat16": 2.0, "int8-bnb": 12.0}
+    assert {kind: list(methods.methods(kind)) for kind in SMALL} == {
+        kind: list(taken) for kind, taken in seconds.items()
+    }
+    monkeypatch.setattr(
+        methods, "methods", lambda kind: {name: lambda _, t=t: clock(t) for name, t in seconds[kind].items()}
+    )
+    found = methods.measure()
+    for kind, size in ((kind, size) for kind in SMALL for size in methods.BATCHES):
+        for name, taken in seconds[kind].items():
+            assert found[f"{kind}, batch {size}"][name]["ms"] == pytest.approx(1000 * taken)
+            assert found[f"{kind}, batch {size}"][name]["speed_up"] == pytest.approx(3 / taken)
+    assert "| gpt2, batch 16 | nf4, float32 | 6,000 | 0.50 |" in methods.table(found).splitlines()
+
+
+@torch.inference_mode()
+def test_nf4_computes_in_the_type_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "SIZES", SMALL)
+    model, batch = methods.architecture("gpt2"), methods.documents(3)
+    exact, rough = (methods.nf4_in(model, dtype)(batch) for dtype in (torch.float32, torch.bfloat16))
+    half = methods.in_bfloat16(model)(batch).float()
+    plain = fine_tuning.logits(model, batch)
+    assert not torch.equal(exact, rough)
+    torch.testing.assert_close(rough, exact, rtol=0.1, atol=0.05)
+    torch.testing.assert_close(half, plain, rtol=0.1, atol=0.05)
+    assert not torch.equal(exact, plain)
+
+
+def test_a_whole_evaluation_is_timed_at_every_width(corpus: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "default_run", partial(default_run, **RUN))
+    monkeypatch.setitem(QUICK, "calibration", CalibrationSpec(count=20))
+    found = whole.measure(Subject(corpus))
+    assert list(found["seconds"]) == [FLOAT_BITS, *BIT_WIDTHS]
+    assert all(seconds > 0 for seconds in found["seconds"].values())
+    assert found["documents"] == len(pipeline.load(CorpusSpec(name=corpus)).test)
+    assert len(whole.table(found).split("|")) == 11

@@ -42,6 +42,13 @@ def test_every_verb_of_the_command_line_is_named():
     assert set(re.findall(r"`(\w+)`", named[1])) == verbs
 
 
+def test_every_make_target_that_is_named_exists():
+    named = set(re.findall(r"`make (\w+)`", README)) | set(re.findall(r"^make (\w+)", README, flags=re.MULTILINE))
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert {"run", "test", "bench", "screenshots"} <= named
+    assert named - targets == set()
+
+
 TABLES = re.findall(r"<!-- table (\S+) -->\n(.*?)\n<!-- end of table -->", README, flags=re.DOTALL)
 
 
