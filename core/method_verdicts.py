@@ -6,10 +6,17 @@ from core import charts
 from core.methods import Comparison, Entry, Table, is_busy, percent_of
 from core.published import AG_NEWS, CLASS_SCORES, Published, Report
 from core.store import Row
+from core.transformer_config import TransformerKind
 
 SIZE_TOLERANCE = 0.1  # a compression within this share of the published one is the same
 AS_FAST = (0.9, 1.1)  # speed-ups between these are called as fast as float
 ROUNDING = 1e-4  # the published change of accuracy is known to this
+WHY_SPEEDS: dict[TransformerKind, str] = {
+    "bert": "torch's dynamic INT8 has kernels for the CPU alone. Timed beside a float model on a GPU it is the two "
+    "devices that are compared; on one processor it can only be measured beside float there.",
+    "gpt2": "NF4 saves memory, not arithmetic: weights are dequantized in every call and multiplied in a type of their "
+    "own. Where that type has 16 bits and float has 32, the type alone makes it faster; here both have 32.",
+}
 UNMEASURED, BUSY = "not measured yet", "not measured yet (machine busy)"
 
 
@@ -36,6 +43,11 @@ def describe_verdicts(lines: Table) -> str:
     """Count the verdicts."""
     said = [line["Verdict"] for line in lines]
     return "; ".join(f"{said.count(verdict)} {verdict}" for verdict in dict.fromkeys(said)) + "."
+
+
+def explain_speeds(found: Comparison) -> str:
+    """Say what decides the odd speed of a report, and the command that measures it; "" where no report is on this."""
+    return f"{WHY_SPEEDS[found.kind]} `python -m benchmarks.methods` times both." if found.report else ""
 
 
 def describe_contradiction(found: Comparison) -> str:

@@ -133,6 +133,7 @@ def against_report(found: Comparison) -> None:
     lines = method_verdicts.verdicts(found)
     st.dataframe(lines, hide_index=True, height="content", column_config=COLUMNS, key="verdicts")
     st.caption(f"Verdicts: {method_verdicts.describe_verdicts(lines)}")
+    st.caption(method_verdicts.explain_speeds(found))
     with st.popover("How a verdict is reached"):
         st.markdown(RULES)
 

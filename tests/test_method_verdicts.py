@@ -77,3 +77,13 @@ def test_tables_of_report_4_that_disagree_are_named(tmp_cache: Path) -> None:
     assert "Baseline FP32 94.70 % against 94.59 %" in text
     assert "NF4 BnB 94.47 % against 94.58 %" in text or "NF4 BnB 94.48 % against 94.58 %" in text
     assert method_verdicts.describe_contradiction(compared()) == ""
+
+
+def test_odd_speeds_are_explained_where_a_report_gives_them(tmp_cache: Path) -> None:
+    for kind, corpus, words in (("bert", "emotion", "CPU alone"), ("gpt2", "ag-news", "not arithmetic")):
+        method_rows.save(kind, corpus)
+        text = method_verdicts.explain_speeds(compared(kind, corpus))
+        assert words in text
+        assert "python -m benchmarks.methods" in text
+    method_rows.save(corpus="other")
+    assert method_verdicts.explain_speeds(compared(corpus="other")) == ""
