@@ -98,7 +98,7 @@ class Prepared:
     table: Tensor
     recurrent: Tensor
 
-    @property
+    @cached_property
     def rescale(self) -> Tensor | None:
         """What one unit of a recurrent sum of levels is worth, (1,) or (4H,); None if the sum is of values."""
         quantizer = self.variant.sites.get("hidden_state")
