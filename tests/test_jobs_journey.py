@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from browser import LIMIT_MS as USUAL_LIMIT_MS
 from browser import ROOT, serve
 from playwright.sync_api import Browser, Page, expect
 
@@ -48,7 +49,7 @@ def visit(browser: Browser, place: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     page.on("pageerror", lambda error: faults.append(str(error)))
     yield page
     context.close()
-    expect.set_options(timeout=None)
+    expect.set_options(timeout=USUAL_LIMIT_MS)
     assert faults == []
 
 

@@ -14,7 +14,7 @@ from core import engine, ranges
 from core.brevitas_models import BrevitasTwin, compile_variant
 from core.config import MODEL_KINDS, ModelKind, Recipe
 from core.engine import LSTM_SITES, Variant
-from core.levels import Quantizer
+from core.levels import Quantizer, quantize
 from core.models import Classifier
 from core.ranges import Magnitudes
 from core.tokens import batches
@@ -44,7 +44,7 @@ def square_error(values: Tensor, quantizer: Quantizer, largest: float) -> float:
     levels = quantizer.high if not quantizer.low else -quantizer.low
     sized = Quantizer(largest / levels, quantizer.low, quantizer.high)
     signed = torch.cat([values, -values]) if quantizer.low else values
-    return float((levels.quantize(signed, sized) - signed).double().square().sum())
+    return float((quantize(signed, sized) - signed).double().square().sum())
 
 
 def observed(variant: Variant, batch_size: int) -> tuple[dict[str, Magnitudes], list[float]]:
