@@ -5,8 +5,6 @@ from its navigation, to the last change of any Plotly figure. The first answer i
 of the page's own clock, in milliseconds; a ratio is ours by the floor's.
 """
 
-import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -147,7 +146,7 @@ def starts(browser: Browser, scripts: Mapping[str, Path], log: Path) -> dict[str
     return in_turn({side: partial(start, script) for side, script in scripts.items()}, STARTS)
 
 
-def measure() -> dict[str, object]:
+def measure() -> dict[str, Any]:
     """Return the machine and one summary for each thing that a visitor waits for."""
     scripts = {"ours": ROOT / "app.py", "floor": FLOOR}
     path = find_chromium()
@@ -156,7 +155,7 @@ def measure() -> dict[str, object]:
     with ExitStack() as stack:
         log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log"
         browser = stack.enter_context(sync_playwright()).chromium.launch(executable_path=path, args=FLAGS)
-        found: dict[str, object] = {"machine": timing.machine(), "browser": browser.version}
+        found: dict[str, Any] = {"machine": timing.machine(), "browser": browser.version}
         found["start"] = starts(browser, scripts, log)
         ours, floor, typed = (
             stack.enter_context(serve(script, log.with_name(name), FIGURES=name))
@@ -181,13 +180,5 @@ def table(found: Mapping[str, object]) -> str:
     return "\n".join(rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of table rows")
-    arguments = parser.parse_args()
-    found = measure()
-    print(json.dumps(found) if arguments.json else table(found))
-
-
 if __name__ == "__main__":
-    main()
+    timing.report(__doc__, measure, table)

@@ -5,8 +5,6 @@ architectures are timed here with random weights, as speed does not depend on wh
 run and in turn: each method, and the same arithmetic without its quantization. A ratio above 1 is faster than float32.
 """
 
-import argparse
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -95,13 +93,5 @@ def table(found: Mapping[str, Any]) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of table rows")
-    arguments = parser.parse_args()
-    found = measure()
-    print(json.dumps(found) if arguments.json else table(found))
-
-
 if __name__ == "__main__":
-    main()
+    timing.report(__doc__, measure, table)

@@ -1,5 +1,7 @@
 """Times of callables: each is run once unmeasured, then REPEATS times in turn with the others; the median counts."""
 
+import argparse
+import json
 import platform
 import resource
 import subprocess
@@ -40,6 +42,15 @@ def best(runs: Mapping[int, Callable[[], Any]]) -> tuple[int, float]:
     first = {size: timed(run) for size, run in runs.items()}
     size = min(first, key=lambda name: first[name])
     return size, medians({size: runs[size]})[size]
+
+
+def report(about: str, measure: Callable[[], dict[str, Any]], table: Callable[[dict[str, Any]], str]) -> None:
+    """The command line of a benchmark without settings: measure, and print Markdown rows or one JSON object."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of table rows")
+    arguments = parser.parse_args()
+    found = measure()
+    print(json.dumps(found) if arguments.json else table(found))
 
 
 def peak_megabytes() -> float:
