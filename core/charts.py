@@ -8,6 +8,7 @@ Accuracies are in percent with 95% Wilson intervals. Nothing to draw, or shapes 
 import html
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -33,7 +34,15 @@ LOSS_RANGE: Range = (0.0, 15.0)
 PERCENT_RANGE: Range = (0.0, 100.0)
 CELL_TEXT_CLASSES = 12
 
-_CLEAR, _GRID, _THEME = "rgba(0,0,0,0)", "rgba(128,128,128,0.25)", {"layout": {"font": {"color": "#7A7A7A"}}}
+_LOOK = {
+    "margin": {"l": 60, "r": 20, "t": 60, "b": 50},
+    "showlegend": True,
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "template": {"layout": {"font": {"color": "#7A7A7A"}}},
+}
+_AXIS = {"gridcolor": "rgba(128,128,128,0.25)", "zeroline": False, "automargin": True}
+_LEGEND = {"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom"}
 _VIEWS: dict[ConfusionMode, tuple[Any, str, str]] = {  # colours, number format, what a cell is
     "counts": (SEQUENTIAL, ",", "documents"),
     "row-normalised": (SEQUENTIAL, ".0%", "share of true class"),
@@ -234,11 +243,11 @@ def count(n: int) -> str:
 
 def finish(figure: go.Figure, height: int = 420, legend: dict[str, Any] | None = None) -> go.Figure:
     """Give a figure the look of all: height and margins in pixels, clear ground, grid, legend above (default)."""
-    above = {"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom"}
-    figure.update_layout(height=height, legend=legend or above, margin={"l": 60, "r": 20, "t": 60, "b": 50})
-    figure.update_layout(showlegend=True, paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, template=_THEME)
-    figure.update_xaxes(gridcolor=_GRID, zeroline=False, automargin=True)
-    return figure.update_yaxes(gridcolor=_GRID, zeroline=False, automargin=True)
+    layout = figure.layout.to_plotly_json()
+    axes = dict.fromkeys(["xaxis", "yaxis", *(name for name in layout if name.startswith(("xaxis", "yaxis")))])
+    own = {"height": height, "legend": legend or _LEGEND} | {name: layout.get(name, {}) | _AXIS for name in axes}
+    figure.layout = layout | _LOOK | own  # in one go: Plotly checks and sends every update apart
+    return figure
 
 
 def require(given: Sized, what: str) -> None:
@@ -257,6 +266,7 @@ def hover_text(text: str, n: int, caption: str) -> str:
     return f"{text}<br>n = {count(n)}" + (f"<br>{escape(caption)}" if caption else "") + "<extra></extra>"
 
 
+@lru_cache(maxsize=1024)
 def _percents(row: AccuracyRow) -> tuple[float, float, float]:
     low, high = wilson_interval(row.correct, row.n)
     return 100 * row.correct / row.n, 100 * low, 100 * high
