@@ -110,8 +110,7 @@ class _Fit:
         torch.manual_seed(derive(self.spec.seed, "dropout", epoch))
         order = numpy_generator(self.spec.seed, "shuffle", epoch)
         self.model.train()
-        for place, batch in enumerate(batches(self.train_split, self.spec.batch_size, order)):
-            self._set_learning_rate(epoch, place)
+        for batch in batches(self.train_split, self.spec.batch_size, order):
             loss, items = self._step(batch.to(self.device))
             total, count, done = total + loss, count + items, done + len(batch.labels)
             on_batch(done, len(self.train_split))
@@ -122,14 +121,6 @@ class _Fit:
             self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         seconds = time.perf_counter() - start
         self.history.append(EpochReport(epoch, total / count, validation, best, seconds))
-
-    def _set_learning_rate(self, epoch: int, place: int) -> None:
-        """Let the rate fall to 0 over all steps of all epochs, if the schedule says so."""
-        if self.spec.schedule == "linear":
-            steps = math.ceil(len(self.train_split) / self.spec.batch_size)
-            share = 1 - (epoch + place / steps) / self.spec.max_epochs
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.spec.learning_rate * share
 
     def _step(self, batch: Batch) -> tuple[float, int]:
         self.optimizer.zero_grad(set_to_none=True)

@@ -146,7 +146,6 @@ def test_the_seed_decides_every_weight(data: EncodedCorpus, kind: str) -> None:
         {"clip_norm": 0.05},
         {"limit": 30},
         {"precision": "bfloat16"},
-        {"schedule": "linear"},
         {"model": {"dropout": 0.0}},
         {"model": {"pooling": "mean"}},
         {"model": {"hidden_dim": 9}},
@@ -155,19 +154,6 @@ def test_the_seed_decides_every_weight(data: EncodedCorpus, kind: str) -> None:
 def test_every_setting_changes_the_weights(data: EncodedCorpus, settings: dict[str, Any]) -> None:
     plain = train(run_of("discriminative", max_epochs=1), data)
     assert not same(train(run_of("discriminative", max_epochs=1, **settings), data), plain)
-
-
-def test_a_linear_schedule_falls_evenly_to_nothing(data: EncodedCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates: list[float] = []
-    step = torch.optim.Adam.step
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda own: [rates.append(own.param_groups[0]["lr"]), step(own)][1])
-    settings: dict[str, Any] = {"max_epochs": 3, "patience": 3, "learning_rate": 0.03}
-    train(run_of("discriminative", schedule="linear", **settings), data)
-    assert len(rates) % 3 == 0
-    assert rates == pytest.approx([0.03 * (1 - place / len(rates)) for place in range(len(rates))])
-    rates.clear()
-    train(run_of("discriminative", **settings), data)
-    assert set(rates) == {0.03}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -284,14 +270,11 @@ class StoppedError(Exception):
     pass
 
 
-@pytest.mark.parametrize(("kind", "schedule"), [*((kind, "constant") for kind in KINDS), ("discriminative", "linear")])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("epochs", [0, 1, 3])
-def test_an_interrupted_run_ends_in_the_same_weights(
-    data: EncodedCorpus, kind: str, schedule: str, epochs: int
-) -> None:
+def test_an_interrupted_run_ends_in_the_same_weights(data: EncodedCorpus, kind: str, epochs: int) -> None:
     """Interrupted in the middle of the epoch after so many whole ones."""
-    run = run_of(kind, schedule=schedule)
-    uninterrupted, memory = train(run, data), Memory()
+    uninterrupted, memory = train(run_of(kind), data), Memory()
     heard: list[EpochReport] = []
     steps = iter(range(8 * epochs + 4, -1, -1))
 
@@ -300,10 +283,10 @@ def test_an_interrupted_run_ends_in_the_same_weights(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        train(run, data, on_batch=interrupt, checkpoints=memory)
+        train(run_of(kind), data, on_batch=interrupt, checkpoints=memory)
     assert len(memory.saved) == epochs
     torch.manual_seed(1234)
-    resumed = train(run, data, on_epoch=heard.append, checkpoints=memory)
+    resumed = train(run_of(kind), data, on_epoch=heard.append, checkpoints=memory)
     assert same(resumed, uninterrupted)
     assert [report.epoch for report in heard] == list(range(epochs, 4))
 
