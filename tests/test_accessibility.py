@@ -27,6 +27,8 @@ FINDINGS = """async allowed => {
 }""".replace("SERIOUS", str(list(SERIOUS)))
 
 
+# What was drawn anew fades in, and is faint until then.
+DRAWN = "() => document.getAnimations().every(each => !(each instanceof CSSTransition))"
 NAVIGATION = (ROOT / "app.py").read_text()
 PATHS = page_paths(NAVIGATION)
 
@@ -54,6 +56,8 @@ def visit(page: Page, address: str, scheme: Literal["light", "dark"] = "light") 
     page.goto(address)
     expect(page.get_by_test_id("stMain").get_by_role("heading", level=1)).to_be_visible(timeout=LIMIT_MS)
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=LIMIT_MS)
+    expect(page.locator("[data-stale=true]")).to_have_count(0)
+    page.wait_for_function(DRAWN, timeout=LIMIT_MS)
 
 
 def serious(page: Page) -> list[str]:
