@@ -5,8 +5,6 @@ and for the generative model one whole pass for every class, with log_softmax ov
 same documents, sorted by length, with the same threads; peers at the batch size that suits them best.
 """
 
-import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +33,12 @@ LOOP_BATCHES = (8, 32, 128)
 MOST_DOCUMENTS = 2000
 LOOP_DOCUMENTS = 200  # the class loop takes minutes on all of them
 TEXT = "oil prices rose on friday after the ministers agreed to cut production in the second quarter of the year"
+CORPUS: dict[str, Any] = {"default": "reuters-r8"}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--corpus": CORPUS,
+    "--train-limit": {"type": int, "help": "train one epoch on so many documents, for a corpus without weights"},
+    "--min-frequency": {"type": int, "help": "keep words seen so often, for a larger vocabulary"},
+}
 
 
 @dataclass(frozen=True)
@@ -276,18 +280,5 @@ def table(found: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", default="reuters-r8")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table row")
-    parser.add_argument(
-        "--train-limit", type=int, help="train one epoch on so many documents, for a corpus without weights"
-    )
-    parser.add_argument("--min-frequency", type=int, help="keep words seen so often, for a larger vocabulary")
-    arguments = parser.parse_args()
-    found = measure(Subject(arguments.corpus, arguments.train_limit, arguments.min_frequency))
-    print(json.dumps(found) if arguments.json else table(found))
-
-
 if __name__ == "__main__":
-    main()
+    timing.report(__doc__, lambda **given: measure(Subject(**given)), table, OPTIONS)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -44,13 +45,21 @@ def best(runs: Mapping[int, Callable[[], Any]]) -> tuple[int, float]:
     return size, medians({size: runs[size]})[size]
 
 
-def report(about: str, measure: Callable[[], dict[str, Any]], table: Callable[[dict[str, Any]], str]) -> None:
-    """The command line of a benchmark without settings: measure, and print Markdown rows or one JSON object."""
+def report(
+    about: str,
+    measure: Callable[..., dict[str, Any]],
+    table: Callable[[dict[str, Any]], str],
+    options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> None:
+    """The command line of a benchmark: measure with its options, and print Markdown rows or one JSON object."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of table rows")
-    arguments = parser.parse_args()
-    found = measure()
-    print(json.dumps(found) if arguments.json else table(found))
+    for name, settings in options.items():
+        parser.add_argument(name, **settings)
+    given = vars(parser.parse_args())
+    as_json = given.pop("json")
+    found = measure(**given)
+    print(json.dumps(found) if as_json else table(found))
 
 
 def peak_megabytes() -> float:

@@ -4,26 +4,25 @@ All test documents, tokens at hand, the variant on its device: what a dial move 
 there is a GPU it runs there (BITDIAL_DEVICE chooses), and the clock is read once the device is done.
 """
 
-import argparse
-import json
 from functools import partial
 from typing import Any
 
 import torch
 
 from benchmarks import timing
-from benchmarks.engine import Subject
+from benchmarks.engine import CORPUS, Subject
 from core import evaluation, inputs, pipeline, runtime
 from core.config import BIT_WIDTHS, FLOAT_BITS
 
 
-def measure(subject: Subject) -> dict[str, Any]:
+def measure(corpus: str) -> dict[str, Any]:
     """Return the seconds of one evaluation by bit-width, and what was evaluated where."""
+    subject = Subject(corpus)
     specs = {bits: pipeline.resolve(subject.specify("generative", bits)) for bits in (FLOAT_BITS, *BIT_WIDTHS)}
     documents = inputs.encode_documents(specs[FLOAT_BITS], None)[0]
     ready = {bits: pipeline.resident(spec.variant) for bits, spec in specs.items()}
     runs = {bits: partial(evaluation.evaluate, one.variant, documents, one.score) for bits, one in ready.items()}
-    found: dict[str, Any] = {"corpus": subject.corpus, "machine": timing.machine(), "device": str(runtime.device())}
+    found: dict[str, Any] = {"corpus": corpus, "machine": timing.machine(), "device": str(runtime.device())}
     found |= {"documents": len(documents), "seconds": timing.medians(runs)}
     if runtime.device().type == "cuda":
         found["peak_gpu_megabytes"] = torch.cuda.max_memory_allocated() / 1e6
@@ -36,14 +35,5 @@ def table(found: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", default="reuters-r8")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table row")
-    arguments = parser.parse_args()
-    found = measure(Subject(arguments.corpus))
-    print(json.dumps(found) if arguments.json else table(found))
-
-
 if __name__ == "__main__":
-    main()
+    timing.report(__doc__, measure, table, {"--corpus": CORPUS})

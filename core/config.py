@@ -84,7 +84,8 @@ class ModelSpec(Spec):
 class TrainSpec(Spec):
     """Adam with early stopping on the validation split (paper, section 4.3.1).
 
-    `noise` corrupts the text of the training and the validation split (paper, Figure 16).
+    With `weight_decay` every step shrinks all weights but the biases by that share of `learning_rate` (AdamW). `noise`
+    corrupts the text of the training and the validation split (paper, Figure 16).
     """
 
     batch_size: int = Field(32, ge=1)
@@ -92,6 +93,7 @@ class TrainSpec(Spec):
     max_epochs: int = Field(20, ge=1)
     patience: int = Field(3, ge=1)
     clip_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.0, ge=0, exclude_if=lambda decay: decay == 0)
     precision: Literal["float32", "bfloat16"] = "float32"
     limit: int | None = Field(None, ge=1)
     noise: float = Field(0.0, ge=0, le=MAX_NOISE, exclude_if=lambda level: level == 0)
@@ -266,17 +268,23 @@ def derived_key(*specs: Spec) -> str:
 
 
 LARGE_CORPORA = ("ag-news", "dbpedia-14", "20newsgroups")
-GENERATIVE_EPOCHS = {"ag-news": 4, "20newsgroups": 4, "dbpedia-14": 8}
+GENERATIVE_RUNS: dict[str, dict[str, Any]] = {
+    "ag-news": {"max_epochs": 4},
+    "20newsgroups": {"max_epochs": 4},
+    "dbpedia-14": {"max_epochs": 8, "weight_decay": 0.3},
+}
 
 
 def default_run(corpus: CorpusSpec, kind: ModelKind, seed: int = 0, **changes: Any) -> ModelRun:
     """Return the settings this project trains `kind` with on a corpus; `changes` override TrainSpec fields.
 
-    Rare words go below 2 occurrences, 5 in large corpora, where GENERATIVE_EPOCHS bound the hours of training. Chosen
+    Rare words go below 2 occurrences, 5 in large corpora, where GENERATIVE_RUNS bound the hours of training. Chosen
     on the validation split of reuters-r8:
     - generative: reading 160 words instead of 80 adds half a point, as every word is evidence, the empirical
       class prior of equation 6 a quarter. Its cost is the softmax over the vocabulary for every token, which
-      bfloat16 autocast halves on the CPU without a change in validation loss (fourth digit) or accuracy.
+      bfloat16 autocast halves on the CPU without a change in validation loss (fourth digit) or accuracy. On
+      dbpedia-14 weight decay keeps rare words from taking one class's side too firmly: of 0, 0.1 and 0.3, its
+      validation accuracies are 95.5, 95.8 and 95.9 %, though the validation loss is lowest without.
     - discriminative: 80 words, as only the last state is read; cheap but overfits, so more dropout and patience.
     """
     large = corpus.name in LARGE_CORPORA
@@ -284,7 +292,7 @@ def default_run(corpus: CorpusSpec, kind: ModelKind, seed: int = 0, **changes: A
     train: dict[str, Any]
     if kind == "generative":
         tokens, model = TokenSpec(max_tokens=160), ModelSpec(kind=kind, dropout=0.2, prior="empirical")
-        train = {"precision": "bfloat16", "max_epochs": GENERATIVE_EPOCHS.get(corpus.name, 10), "patience": 2}
+        train = {"precision": "bfloat16", "patience": 2, **GENERATIVE_RUNS.get(corpus.name, {"max_epochs": 10})}
     elif kind == "discriminative":
         tokens, model = TokenSpec(), ModelSpec(kind=kind, dropout=0.5)
         train = {"max_epochs": 40, "patience": 6}

@@ -1,11 +1,11 @@
-"""Fit one float model: Adam, gradient clipping, early stopping on validation loss, resumable after every epoch."""
+"""Fit one float model: AdamW, gradient clipping, early stopping on validation loss, resumable after every epoch."""
 
 import contextlib
 import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -96,7 +96,8 @@ class _Fit:
         self.device = runtime.device()
         torch.manual_seed(derive(self.spec.seed, "weights"))
         self.model = models.build(run.model, len(data.vocabulary), len(data.corpus.class_names)).to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.spec.learning_rate, fused=True)
+        groups = _parameter_groups(self.model, self.spec.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.spec.learning_rate, fused=True)
         self.best: dict[str, torch.Tensor] = {}
         self.history: list[EpochReport] = []
 
@@ -160,6 +161,11 @@ def _limited(encoded: Encoded, spec: TrainSpec) -> Encoded:
         return encoded
     chosen = numpy_generator(spec.seed, "limit").permutation(len(encoded))[: spec.limit]
     return encoded.select(chosen)
+
+
+def _parameter_groups(model: Classifier, decay: float) -> list[dict[str, Any]]:
+    """Return one group for each parameter, in the model's order; weights decay, biases do not."""
+    return [{"params": [one], "weight_decay": decay if one.ndim > 1 else 0.0} for one in model.parameters()]
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

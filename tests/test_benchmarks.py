@@ -10,7 +10,7 @@ from models import documents, tiny
 from tiny import RUN
 
 from benchmarks import app, methods, roofline, timing, whole
-from benchmarks.engine import QUICK, Subject, class_loop, table
+from benchmarks.engine import QUICK, class_loop, table
 from core import engine, evaluation, fine_tuning, pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, CalibrationSpec, CorpusSpec, default_run
 from core.tokens import batches
@@ -118,7 +118,7 @@ def test_nf4_computes_in_the_type_that_is_asked_for(monkeypatch: pytest.MonkeyPa
 def test_a_whole_evaluation_is_timed_at_every_width(corpus: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "default_run", partial(default_run, **RUN))
     monkeypatch.setitem(QUICK, "calibration", CalibrationSpec(count=20))
-    found = whole.measure(Subject(corpus))
+    found = whole.measure(corpus)
     assert list(found["seconds"]) == [FLOAT_BITS, *BIT_WIDTHS]
     assert all(seconds > 0 for seconds in found["seconds"].values())
     assert found["documents"] == len(pipeline.load(CorpusSpec(name=corpus)).test)

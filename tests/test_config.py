@@ -46,6 +46,7 @@ BOUNDS: list[tuple[type[Spec], str, float, float]] = [
     (config.TrainSpec, "max_epochs", 0, 1),
     (config.TrainSpec, "patience", 0, 1),
     (config.TrainSpec, "clip_norm", 0, 1e-9),
+    (config.TrainSpec, "weight_decay", -0.001, 0),
     (config.TrainSpec, "limit", 0, 1),
     (config.TrainSpec, "noise", -0.001, 0),
     (config.TrainSpec, "noise", 0.1001, 0.1),

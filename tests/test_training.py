@@ -14,7 +14,8 @@ from core import training
 from core.config import CorpusSpec, ModelRun, ModelSpec, TokenSpec, TrainSpec
 from core.corpora import Corpus, Documents
 from core.errors import InputError
-from core.models import DiscriminativeLSTM
+from core.models import DiscriminativeLSTM, build
+from core.seeding import derive
 from core.tokens import Batch, EncodedCorpus, batches, encode_corpus
 from core.training import EpochReport, TrainedModel, mean_loss, train
 
@@ -144,6 +145,7 @@ def test_the_seed_decides_every_weight(data: EncodedCorpus, kind: str) -> None:
         {"batch_size": 16},
         {"learning_rate": 0.02},
         {"clip_norm": 0.05},
+        {"weight_decay": 1.0},
         {"limit": 30},
         {"precision": "bfloat16"},
         {"model": {"dropout": 0.0}},
@@ -154,6 +156,18 @@ def test_the_seed_decides_every_weight(data: EncodedCorpus, kind: str) -> None:
 def test_every_setting_changes_the_weights(data: EncodedCorpus, settings: dict[str, Any]) -> None:
     plain = train(run_of("discriminative", max_epochs=1), data)
     assert not same(train(run_of("discriminative", max_epochs=1, **settings), data), plain)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weight_decay_shrinks_weights_and_leaves_biases(data: EncodedCorpus, kind: str) -> None:
+    """In a first step, by learning rate x decay of what they were, whatever the gradient (AdamW, algorithm 2)."""
+    one_step: dict[str, Any] = {"batch_size": 60, "max_epochs": 1}
+    plain, decayed = (train(run_of(kind, weight_decay=decay, **one_step), data).model for decay in (0.0, 3.0))
+    torch.manual_seed(derive(0, "weights"))
+    start = build(run_of(kind).model, len(data.vocabulary), len(CLASSES)).state_dict()
+    for name, weight in plain.state_dict().items():
+        share = 0.0 if "bias" in name else 0.01 * 3
+        torch.testing.assert_close(decayed.state_dict()[name], weight - share * start[name], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
