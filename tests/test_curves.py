@@ -9,7 +9,7 @@ import tiny
 from compared import HALF, Place
 
 from core import charts, curves, pipeline
-from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS
+from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, CalibrationSpec
 from core.curve_charts import WIDTHS
 from core.curves import Condition, Shelf
 from core.errors import InputError
@@ -97,6 +97,18 @@ def test_rows_that_the_app_does_not_name_are_left_out(
     Store().save_result(row | {"key": "a" * 16, "test_limit": 5})
     Store().save_result(row | {"key": "b" * 16, "seed": 1})
     assert {row["key"] for row in curves.read(place.corpus).rows} == before
+
+
+def test_a_mix_of_classes_counts_whatever_they_are_called(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = compared.use_copy(tmp_path_factory, monkeypatch, tmp_path)
+    (row,) = curves.read(place.corpus).draws("generative", QUICK, 4)
+    mix = CalibrationSpec(scheme="mix", mix=(("films, books", 2.0), ("a=b", 1.0)))
+    variant = row["spec"]["variant"] | {"calibration": mix.model_dump(mode="json")}
+    own = {"key": "c" * 16, "calibration": mix.label, "spec": row["spec"] | {"variant": variant}}
+    Store().save_result(row | own)
+    assert mix.label in curves.read(place.corpus).choices("calibration")
 
 
 def test_an_unknown_corpus_has_no_rows_and_an_unknown_filter_is_refused(tmp_cache: Path) -> None:
