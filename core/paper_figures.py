@@ -310,7 +310,7 @@ FIGURES = (
         "Ours: GPFQ",
         "redo of the study",
         "What does GPFQ do to the output layer?",
-        {"gpfq": FITTED},
+        {"gpfq": METHODS},
         ("accuracy",),
         "output layer",
         tuple(

@@ -5,10 +5,11 @@ import re
 import pytest
 from claimed import CORPUS, draws, row, study
 
+from core import paper
 from core.claims import Side, judge
 from core.config import BIT_WIDTHS
 from core.paper_claims import CONDITIONAL, EFFECT_POINTS, checks, noisy, side
-from core.paper_figures import FIGURES, METHODS, UNCONDITIONAL
+from core.paper_figures import FIGURES, METHODS, UNCONDITIONAL, figure_of
 from core.redo_claims import CLAIMS
 from core.study_rows import QUANTITIES
 
@@ -24,6 +25,11 @@ def test_keys_are_unique_and_every_figure_has_a_claim():
 def test_an_empty_store_measures_nothing(claim):
     found = judge(claim, study(), [CORPUS])
     assert (found.words, found.explanation[:13]) == ("not measured yet", "Not measured:")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=BY_KEY)
+def test_the_study_computes_what_a_claim_is_judged_by(claim):
+    assert paper.command(figure_of(claim.figure), claim.conditions[0], CORPUS).startswith("python -m core study")
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=BY_KEY)
