@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core import cards, corpora, pipeline
 from core.artifacts import write_file
-from core.config import BIT_WIDTHS, MODEL_KINDS, VariantSpec
+from core.config import BIT_WIDTHS, MODEL_KINDS, RANGES, VariantSpec
 from core.errors import InputError
 from core.store import Row, Store
 
@@ -20,9 +20,10 @@ def ship(store: Store, corpus: str) -> int:
     Only models of the whole training split count. Weights go along for those of seed 0 trained on clean text, a
     transformer's with its tokenizer, unless they are larger than MAX_WEIGHTS_BYTES; the
     predictions behind a result, which pairs are tested on, for what these give without noise at draw 0 of the two
-    plain schemes, or at the default settings alone where the corpus is not the one that opens first. For that one the
-    quantized models at the default settings go along too, so that a text is answered at every width at once. Every
-    other result is its row alone. Raises InputError if there is no result.
+    plain schemes (another head than GPFQ with fitted ranges only), or at the default settings alone
+    where the corpus is not the one that opens first. For that one the quantized models at the default settings go along
+    too, so that a text is answered at every width at once. Every other result is its row alone. Raises InputError if
+    there is no result.
     """
     models = [card for card in store.model_cards(corpus=corpus) if not card["spec"]["train"].get("limit")]
     runs = [card["spec"] for card in models]
@@ -74,4 +75,5 @@ def _is_paired(row: Row) -> bool:
     if row["corpus"] != corpora.DEFAULT:
         return any(variant == usual.model_dump(mode="json") for usual in _default_variants(row["corpus"]))
     plain = variant["calibration"]["scheme"] in SCHEMES and variant["calibration"]["seed"] == 0
-    return plain and not variant["recipe"].get("cell_range")
+    recipe = variant["recipe"]
+    return plain and (recipe["head"] == "gpfq" or recipe["ranges"] == RANGES[0]) and not recipe.get("cell_range")

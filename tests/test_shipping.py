@@ -81,9 +81,11 @@ def test_predictions_go_along_for_what_pairs_are_tested_on(tmp_cache, first_corp
     save_result(13, run(), RECIPE, "classes")
     save_result(14, run(), RECIPE | {"cell_range": 2.0})
     save_result(15, run(), RECIPE, "unconditional")
+    save_result(16, run(), {"head": "round", "ranges": "percentile"})
+    save_result(17, run(), {"head": "round", "ranges": "fitted"})
     shipping.ship(Store(), "agnews")
-    assert shipped("evaluations", "row") == set(range(10, 16))
-    assert shipped("evaluations", "tensors") == {10, 15}
+    assert shipped("evaluations", "row") == set(range(10, 18))
+    assert shipped("evaluations", "tensors") == {10, 15, 17}
 
 
 def test_another_corpus_sends_predictions_of_the_default_settings_alone(tmp_cache, first_corpus, monkeypatch):
