@@ -18,12 +18,11 @@ def ship(store: Store, corpus: str) -> int:
     """Copy a corpus's weights, results and distances to the shipped layer, with a card; return how many entries.
 
     Only models of the whole training split count. Weights go along for those of seed 0 trained on clean text, a
-    transformer's with its tokenizer, unless they are larger than MAX_WEIGHTS_BYTES; the
-    predictions behind a result, which pairs are tested on, for what these give without noise at draw 0 of the two
-    plain schemes (another head than GPFQ with fitted ranges only), or at the default settings alone
-    where the corpus is not the one that opens first. For that one the quantized models at the default settings go along
-    too, so that a text is answered at every width at once. Every other result is its row alone. Raises InputError if
-    there is no result.
+    transformer's with its tokenizer, unless they are larger than MAX_WEIGHTS_BYTES; the predictions behind a result,
+    which pairs are tested on, for what these give without noise at draw 0 of the two plain schemes (another head than
+    GPFQ with fitted ranges only), or at the default settings alone where the corpus is not the one that opens first.
+    For that one the quantized models at the default settings go along too, so that a text is answered at every width at
+    once. Every other result is its row alone. Raises InputError if there is no result.
     """
     models = [card for card in store.model_cards(corpus=corpus) if not card["spec"]["train"].get("limit")]
     runs = [card["spec"] for card in models]
