@@ -35,7 +35,7 @@ from core.artifacts import (
     unpack_tensors,
     write_file,
 )
-from core.database import EVALUATIONS, MODELS, TABLES, Database, Layer, build_database, condition
+from core.database import EVALUATIONS, JSON_TYPES, MODELS, TABLES, Database, Layer, build_database, condition
 from core.errors import InputError
 
 Form = Literal["tensors", "row"]
@@ -259,7 +259,7 @@ def _tensor_entries(layer: Layer, folder: Path) -> Iterator[Entry]:
 
 
 def _row_entry(table: sql.Table, layer: Layer, row: Row) -> Entry:
-    meta = {c.name: row[c.name] for c in table.c if c.name != "key" and not isinstance(c.type, sql.JSON)}
+    meta = {c.name: row[c.name] for c in table.c if c.name != "key" and not isinstance(c.type, JSON_TYPES)}
     return Entry(table.name, row["key"], "row", layer, len(json.dumps(row)), meta)
 
 

@@ -1,8 +1,10 @@
 """Rows come back as they were, from many processes at once, and a broken database is rebuilt."""
 
+import json
 import logging
 import multiprocessing
 import sqlite3
+import zlib
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
@@ -103,12 +105,35 @@ def test_model_cards_are_a_table_of_their_own(store: Store) -> None:
 
 
 def test_results_can_be_queried_by_hand(store: Store) -> None:
-    store.save_result(result(detail={"ks": 0.25}))
+    store.save_result(result(spec={"limit": 7}, detail={"ks": 0.25}))
     with closing(sqlite3.connect(store.root / DATABASE)) as connection:
-        query = "SELECT model, bits, accuracy, json_extract(detail, '$.ks') FROM evaluations WHERE corpus = 'agnews'"
-        assert connection.execute(query).fetchall() == [("generative", 4, 0.5, 0.25)]
+        query = "SELECT model, bits, accuracy, json_extract(spec, '$.limit'), detail FROM evaluations"
+        [(*values, detail)] = connection.execute(query)
+        assert values == ["generative", 4, 0.5, 7]
+        assert json.loads(zlib.decompress(detail)) == {"ks": 0.25}
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+@pytest.mark.parametrize("detail", [None, {}, {"note": "Grüße, 日本", "ks": [0.1, 1e-300, None, True]}])
+def test_detail_is_compressed_and_the_text_of_older_rows_still_read(store: Store, detail: Any) -> None:
+    store.save_result(result(detail=detail))
+    store.save_result(result(OTHER))
+    text = None if detail is None else json.dumps(detail)
+    with closing(sqlite3.connect(store.root / DATABASE)) as connection, connection:
+        connection.execute("UPDATE evaluations SET detail = ? WHERE key = ?", (text, OTHER))
+    assert [row["detail"] for row in store.results()] == [detail, detail]
+
+
+def test_a_long_detail_takes_less_than_half_its_text(store: Store) -> None:
+    detail = {
+        "density": [round(1 / (n + 1), 6) for n in range(500)],
+        "per_class": [{"precision": n / 7} for n in range(9)],
+    }
+    store.save_result(result(detail=detail))
+    with closing(sqlite3.connect(store.root / DATABASE)) as connection:
+        [(size,)] = connection.execute("SELECT length(detail) FROM evaluations")
+    assert size < len(json.dumps(detail)) / 2
 
 
 def _damage_truncate(path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_path_with_odd_characters_works(tmp_path: Path) -> None:
 def test_clean_removes_one_kind_and_says_what_it_freed(store: Store) -> None:
     path = store.save_tensors("weights", KEY, tensors_of(), META)
     store.save_tensors("variants", KEY, tensors_of(), META)
-    store.save_result(result(detail={"long": "x" * 50_000}))
+    store.save_result(result(spec={"long": "x" * 50_000}))
     store.save_model_card(card())
     size = path.stat().st_size
     assert store.clean("weights") == size
@@ -214,7 +214,7 @@ def test_shipped_files_are_compact_and_the_same_however_they_came(tmp_path: Path
         store = Store(tmp_path / name / "local", tmp_path / name / "shipped")
         for key in keys:
             store.save_tensors("weights", key, tensors_of(), META)
-            store.save_result(result(key, created="2026-01-01T00:00:00+00:00", detail={"long": "x" * 20_000}))
+            store.save_result(result(key, created="2026-01-01T00:00:00+00:00", spec={"long": "x" * 20_000}))
             store.ship()
         states.append({p.name: p.read_bytes() for p in store.shipped.rglob("*") if p.is_file()})
     assert states[0] == states[1]
@@ -223,8 +223,8 @@ def test_shipped_files_are_compact_and_the_same_however_they_came(tmp_path: Path
     assert states[0][DATABASE][18:20] == b"\1\1"  # SQLite's file format: 1 is a rollback journal, 2 a write-ahead log
     with closing(sqlite3.connect(uri, uri=True)) as connection:
         assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
-        [detail] = connection.execute("SELECT detail FROM evaluations WHERE key = ?", (KEY,)).fetchone()
-    assert json.loads(detail) == {"long": "x" * 20_000}
+        [spec] = connection.execute("SELECT spec FROM evaluations WHERE key = ?", (KEY,)).fetchone()
+    assert json.loads(spec) == {"long": "x" * 20_000}
 
 
 def test_keys_are_those_of_a_kind_in_both_layers(store: Store) -> None:
