@@ -15,15 +15,19 @@ import torch
 from torch import Tensor
 
 from benchmarks import roofline, timing
-from core import engine, evaluation, inputs, live, packing, pipeline, runtime
-from core.brevitas_models import BrevitasTwin
+from core import pipeline, runtime
 from core.config import BIT_WIDTHS, FLOAT_BITS, CalibrationSpec, EvaluationSpec, ModelKind
-from core.heads import GenerativeHead
-from core.levels import Matrix, Quantizer
-from core.models import Classifier, DiscriminativeLSTM, GenerativeLSTM, next_tokens
-from core.residents import Resident
-from core.store import Store
-from core.tokens import Encoded, batches
+from core.display import live
+from core.lstm.models import Classifier, DiscriminativeLSTM, GenerativeLSTM, next_tokens
+from core.measurement import evaluation
+from core.quantization import engine, packing
+from core.quantization.brevitas_models import BrevitasTwin
+from core.quantization.heads import GenerativeHead
+from core.quantization.levels import Matrix, Quantizer
+from core.quantization.residents import Resident
+from core.storage.store import Store
+from core.text import inputs
+from core.text.tokens import Encoded, batches
 
 BITS = 4
 QUICK: dict[str, Any] = {"ranges": "percentile", "head": "round", "calibration": CalibrationSpec(count=200)}

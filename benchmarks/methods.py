@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from benchmarks import timing
-from core import bases, fine_tuning, linear_methods, runtime
-from core.tokens import Batch
+from core import runtime
+from core.text.tokens import Batch
+from core.transformers import bases, fine_tuning, linear_methods
 
 BATCHES = (1, 16)
 TOKENS = 128

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from benchmarks import timing
-from core.heads import GenerativeHead
-from core.products import Product, float_product, integer_product, unsigned
-from core.residents import Resident
+from core.quantization.heads import GenerativeHead
+from core.quantization.products import Product, float_product, integer_product, unsigned
+from core.quantization.residents import Resident
 
 ROWS, COLUMNS = (256, 512, 1024, 2048), (1024, 2048, 4096)
 

@@ -11,8 +11,10 @@ import torch
 
 from benchmarks import timing
 from benchmarks.engine import CORPUS, Subject
-from core import evaluation, inputs, pipeline, runtime
+from core import pipeline, runtime
 from core.config import BIT_WIDTHS, FLOAT_BITS
+from core.measurement import evaluation
+from core.text import inputs
 
 
 def measure(corpus: str) -> dict[str, Any]:

@@ -16,11 +16,15 @@ import typer
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from core import corpora, live, pipeline, shipping, study_command, tables, training, transformer_command
+from core import pipeline
+from core.commands import shipping, study_command, tables, transformer_command
 from core.config import BIT_WIDTHS, FLOAT_BITS, PRESETS, CorpusSpec, HeadMethod, ModelKind, Preset, Ranges
+from core.display import live
 from core.errors import PYDANTIC_PREFIX, InputError, describe_faults
-from core.residents import KEPT
-from core.store import Row, Store
+from core.lstm import training
+from core.quantization.residents import KEPT
+from core.storage.store import Row, Store
+from core.text import corpora
 
 app = typer.Typer(
     help="Quantize text classifiers from 8 to 3 bits and measure what it does.",
@@ -222,7 +226,7 @@ def clean(
 
 @app.command()
 def ship(corpus: CorpusName) -> None:
-    """Copy a corpus's weights and results into the part of the store that is committed, as core.shipping chooses."""
+    """Copy a corpus's weights and results into the part of the store that is committed."""
     store = Store()
     copied = shipping.ship(store, corpus)
     print(f"{copied} entries shipped, {store.size_bytes()['shipped'] / 1e6:.1f} MB in all")

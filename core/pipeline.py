@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import calibration, engine, evaluation, inputs, models, packing, results, runtime, training
+from core import runtime
 from core.config import (
     FLOAT_BITS,
     CalibrationSpec,
@@ -29,16 +29,18 @@ from core.config import (
     VariantSpec,
     default_run,
 )
-from core.corpora import Documents
-from core.engine import Variant
 from core.errors import InputError
-from core.evaluation import Evaluation
-from core.inputs import encode, encode_training, resolve_corpus
-from core.inputs import load as load
-from core.models import Classifier
-from core.residents import KEPT, Resident
-from core.store import Row, Store
-from core.tokens import EncodedCorpus
+from core.lstm import models, training
+from core.measurement import evaluation, results
+from core.measurement.evaluation import Evaluation
+from core.quantization import calibration, engine, packing
+from core.quantization.residents import KEPT, Resident
+from core.storage.store import Row, Store
+from core.text import inputs
+from core.text.corpora import Documents
+from core.text.inputs import encode, encode_training, resolve_corpus
+from core.text.inputs import load as load
+from core.text.tokens import EncodedCorpus
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def resolve(spec: EvaluationSpec) -> EvaluationSpec:
     return spec.model_copy(update={"variant": _resolve_variant(spec.variant)})
 
 
-def build_model(run: ModelRun, progress: Progress = SILENT) -> Classifier:
+def build_model(run: ModelRun, progress: Progress = SILENT) -> models.Classifier:
     """Return the trained float model of a run: from the store, else trained (resuming) and saved."""
     run, store = _resolve_run(run), Store()
     key = run.fingerprint()
@@ -117,7 +119,7 @@ def build_model(run: ModelRun, progress: Progress = SILENT) -> Classifier:
     return trained.model
 
 
-def build_variant(spec: VariantSpec, progress: Progress = SILENT) -> tuple[Variant, Row]:
+def build_variant(spec: VariantSpec, progress: Progress = SILENT) -> tuple[engine.Variant, Row]:
     """Return the variant of a spec and what making it touched (see ptq.PtqReport): stored, else quantized."""
     spec = _resolve_variant(spec)
     if spec.recipe is None or spec.calibration is None:
@@ -126,7 +128,7 @@ def build_variant(spec: VariantSpec, progress: Progress = SILENT) -> tuple[Varia
     if found := store.load_tensors("variants", key):
         tensors, meta = found
         return engine.to_device(packing.from_tensors(tensors, meta["variant"]), runtime.device()), meta["report"]
-    from core import ptq  # Brevitas takes seconds to import, and stored variants do not need it
+    from core.quantization import ptq  # Brevitas takes seconds to import, and stored variants do not need it
 
     data = encode_training(spec.run)
     drawn = calibration.choose(data.train.labels, data.corpus.class_names, spec.calibration)
@@ -297,8 +299,7 @@ def _measure(spec: EvaluationSpec, progress: Progress, documents: Documents | No
         return outcome, detail | {"densities": evaluation.loss_densities(outcome, None), "ks": {}}
     reference = resident(VariantSpec(run=run), progress)
     plain = spec.model_copy(update={"variant": VariantSpec(run=run)})
-    generative = outcome.token_losses is not None
-    losses = _arrays(results.load_token_losses, plain, documents) if generative else None
+    losses = None if outcome.token_losses is None else _arrays(results.load_token_losses, plain, documents)
     activations = evaluation.compare_activations(ready.prepared, reference.prepared, encoded)
     ks = {"head weights": ready.report["ks_head_weights"], **activations}
     return outcome, detail | {"densities": evaluation.loss_densities(outcome, losses), "ks": ks}
@@ -307,7 +308,7 @@ def _measure(spec: EvaluationSpec, progress: Progress, documents: Documents | No
 def _scorer(spec: VariantSpec, ready: Resident, progress: Progress) -> evaluation.Scorer:
     if spec.graph == "engine":
         return ready.score
-    from core.brevitas_models import BrevitasTwin
+    from core.quantization.brevitas_models import BrevitasTwin
 
     return BrevitasTwin(build_model(spec.run, progress), None).requires_grad_(False).score
 
@@ -330,7 +331,7 @@ def _meta(spec: Spec) -> Row:
     return {"spec": spec.model_dump(mode="json"), "versions": runtime.versions()}
 
 
-def _restore(run: ModelRun, weights: dict[str, torch.Tensor], meta: Row) -> Classifier:
+def _restore(run: ModelRun, weights: dict[str, torch.Tensor], meta: Row) -> models.Classifier:
     model = models.build(run.model, meta["vocabulary_size"], meta["classes"])
     model.load_state_dict(weights)
     return model.to(runtime.device()).eval()

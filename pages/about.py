@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core import about
+from core.teaching import about
 
 
 def models() -> None:

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core import breakdowns, charts, curve_charts, curve_words, curves
 from core.config import MODEL_KINDS
-from core.curves import Cell, Condition, Measure, Shelf
+from core.display import breakdowns, charts, curve_charts, curve_words, curves
+from core.display.curves import Cell, Condition, Measure, Shelf
 from core.errors import InputError
 from pages import parts, widgets
 

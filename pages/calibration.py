@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from core import charts, composer, coverage, curve_charts, curve_words, curves, pairs, pipeline, views
-from core.composer import Composition
+from core import pipeline
 from core.config import BIT_WIDTHS, MODEL_KINDS
-from core.curves import SCHEMES, Condition, Shelf
+from core.display import charts, composer, coverage, curve_charts, curve_words, curves, pairs, views
+from core.display.composer import Composition
+from core.display.curves import SCHEMES, Condition, Shelf
+from core.display.pairs import Pair
+from core.display.views import Settings
 from core.errors import InputError
-from core.pairs import Pair
-from core.views import Settings
 from pages import parts, widgets
 
 # The settings of the study's own subsets of classes (figure 11).

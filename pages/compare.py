@@ -4,8 +4,9 @@ from functools import partial
 
 import streamlit as st
 
-from core import charts, downloads, pipeline, report, views
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, NOISE_LEVELS
+from core.display import charts, downloads, report, views
 from core.errors import InputError
 from pages import pair, parts, widgets
 

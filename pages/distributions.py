@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from core import charts, distribution_charts, distributions, downloads, pipeline, views
+from core import pipeline
 from core.config import BIT_WIDTHS, MODEL_KINDS, EvaluationSpec, ModelKind, VariantSpec
-from core.distribution_charts import VIEWS, View, site_name
-from core.distributions import Distributions, Site
+from core.display import charts, distribution_charts, distributions, downloads, views
+from core.display.distribution_charts import VIEWS, View, site_name
+from core.display.distributions import Distributions, Site
+from core.display.views import Settings
 from core.errors import InputError
 from core.pipeline import Progress
-from core.views import Settings
 from pages import parts, widgets
 
 DEFAULT_SITE = "cell_state"

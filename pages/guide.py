@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.guide import ENTRIES
+from core.teaching.guide import ENTRIES
 
 st.title("What the numbers mean")
 st.markdown("Every quantity that the app shows, in plain words, then as it is computed.")

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core import lesson_limits, lesson_results, lesson_weights
 from core.config import NOISE_LEVELS
-from core.curve_charts import WIDTHS
+from core.display.curve_charts import WIDTHS
 from core.errors import InputError
-from core.lesson import STEPS, Step
-from core.scenes import LackingError, Scene
+from core.teaching import lesson_limits, lesson_results, lesson_weights
+from core.teaching.lesson import STEPS, Step
+from core.teaching.scenes import LackingError, Scene
 from pages import parts, widgets
 
 UP = "<script>document.querySelector('[data-testid=stMain]').scrollTo(0, 0) // step PLACE</script>"

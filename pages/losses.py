@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from core import breakdowns, charts, curve_words, curves
-from core.curves import Condition
+from core.display import breakdowns, charts, curve_words, curves
+from core.display.curves import Condition
 from core.errors import InputError
 from pages import parts, widgets
 

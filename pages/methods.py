@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from core import charts, downloads, method_charts, method_verdicts, methods, views
+from core.display import charts, downloads, method_charts, method_verdicts, methods, views
+from core.display.methods import Comparison, Entry
 from core.errors import InputError
-from core.methods import Comparison, Entry
-from core.transformer_config import TRANSFORMER_KINDS
+from core.transformers.transformer_config import TRANSFORMER_KINDS
 from pages import parts, widgets
 
 MODES: tuple[charts.ConfusionMode, ...] = ("row-normalised", "counts", "difference")

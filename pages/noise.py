@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core import charts, curve_charts, curve_words, curves
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, NOISE_LEVELS
-from core.curves import Cell, Condition, Measure, Shelf
+from core.display import charts, curve_charts, curve_words, curves
+from core.display.curves import Cell, Condition, Measure, Shelf
 from core.errors import InputError
 from pages import parts, widgets
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from core import charts, downloads, pairs, pipeline, report, views
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, NOISE_LEVELS, ModelKind
+from core.display import charts, downloads, pairs, report, views
+from core.display.pairs import Pair
 from core.errors import InputError
-from core.pairs import Pair
 from pages import parts, widgets
 
 MODES = ("The two models", "A against B")

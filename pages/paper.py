@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from core import downloads, paper
-from core.claims import Judgement, condition_words
-from core.paper_figures import Condition, Figure, figure_of
-from core.study_rows import StudyRows
+from core.display import downloads
+from core.verdicts import paper
+from core.verdicts.claims import Judgement, condition_words
+from core.verdicts.paper_figures import Condition, Figure, figure_of
+from core.verdicts.study_rows import StudyRows
 from pages import parts
 
 RULES = """A claim is a list of tests on stored results. Each is a difference between two means over draws (calibration,

@@ -8,9 +8,10 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import charts, curve_words, downloads, pipeline
+from core import pipeline
 from core.config import EvaluationSpec
-from core.downloads import Table
+from core.display import charts, curve_words, downloads
+from core.display.downloads import Table
 
 Row = dict[str, Any]
 

@@ -5,13 +5,14 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import charts, live_charts, pipeline, readings, views
+from core import pipeline
 from core.config import FLOAT_BITS, MODEL_KINDS, VariantSpec
-from core.curve_charts import WIDTHS, width_name
+from core.display import charts, live_charts, readings, views
+from core.display.curve_charts import WIDTHS, width_name
+from core.display.live_charts import Reading
+from core.display.readings import Variant
+from core.display.views import Settings
 from core.errors import InputError
-from core.live_charts import Reading
-from core.readings import Variant
-from core.views import Settings
 from pages import parts, widgets
 
 

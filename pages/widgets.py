@@ -6,8 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from core import corpora, curve_words, curves, views
-from core.curves import CHOICES, SETTINGS, Cell, Condition, Shelf
+from core.display import curve_words, curves, views
+from core.display.curves import CHOICES, SETTINGS, Cell, Condition, Shelf
+from core.text import corpora
 
 LABELS = {"preset": "Preset", "ranges": "Activation ranges", "head": "Output layer", "calibration": "Calibration set"}
 HELP = {

@@ -4,12 +4,14 @@ from typing import Any
 
 import streamlit as st
 
-from core import jobs, previews, uploads
+from core.background import jobs
+from core.background.jobs import Job, JobSpec
 from core.config import BIT_WIDTHS, CorpusSpec
+from core.display import previews
+from core.display.previews import Preview
 from core.errors import InputError
-from core.files import FORMATS
-from core.jobs import Job, JobSpec
-from core.previews import Preview
+from core.text import uploads
+from core.text.files import FORMATS
 from pages import parts, widgets
 
 POLL_S = 1.0

@@ -4,8 +4,8 @@ import itertools
 from typing import Any
 
 from core import pipeline
-from core.store import Row
-from core.study_rows import StudyRows
+from core.storage.store import Row
+from core.verdicts.study_rows import StudyRows
 
 CORPUS = "reuters-r8"
 CLASSES = [f"class {place}" for place in range(8)]

@@ -12,9 +12,10 @@ import tiny
 from browser import ROOT
 from streamlit.testing.v1 import AppTest
 
-from core import pipeline, views
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, EvaluationSpec, ModelKind, default_run
-from core.store import Store
+from core.display import views
+from core.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # what imports torch is imported by the fixtures, see below
     from commands import Run
     from compared import Place
 
-    from core.curves import Shelf
+    from core.display.curves import Shelf
 
 # One thread, before torch is imported: the test models are too small to gain from more, and idle threads spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -100,7 +100,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="session")
 def shipped(clone: Path) -> "Shelf":
     """The curves of the results that come with the repository."""
-    from core import curves
+    from core.display import curves
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BITDIAL_CACHE", str(clone))

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from core import transformer_rows
 from core.config import CorpusSpec, NoiseSpec
-from core.evaluation import Evaluation
-from core.store import Store
-from core.transformer_config import (
+from core.measurement.evaluation import Evaluation
+from core.storage.store import Store
+from core.transformers import transformer_rows
+from core.transformers.transformer_config import (
     TUNED,
     FineTuning,
     Method,

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core import engine, heads
-from core.brevitas_models import BrevitasTwin
 from core.config import Bits, ModelKind, ModelSpec, Recipe
-from core.engine import GATES, LSTM_SITES, Variant
-from core.levels import Matrix, Quantizer
-from core.models import Classifier, build, read_states
+from core.lstm.models import Classifier, build, read_states
+from core.quantization import engine, heads
+from core.quantization.brevitas_models import BrevitasTwin
+from core.quantization.engine import GATES, LSTM_SITES, Variant
+from core.quantization.levels import Matrix, Quantizer
 from core.seeding import numpy_generator
-from core.tokens import BOS, EOS, Batch, Encoded, make_batch
+from core.text.tokens import BOS, EOS, Batch, Encoded, make_batch
 
 VOCABULARY, CLASSES, EMBEDDING, HIDDEN, LABEL = 20, 3, 6, 8, 5
 WORDS_FROM = 4

@@ -7,7 +7,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from core.store import Store
+from core.storage.store import Store
 
 KEY = "0123456789abcdef"
 OTHER = "fedcba9876543210"

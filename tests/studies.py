@@ -6,8 +6,8 @@ from typing import Any
 
 from tiny import RUN
 
-from core.experiments import Experiment, Study
-from core.store import Row, Store
+from core.storage.store import Row, Store
+from core.studies.experiments import Experiment, Study
 
 QUICK = {"ranges": ["percentile"], "heads": ["round"]}
 

@@ -1,19 +1,20 @@
 """The facts about this copy: what it names exists, what it counts is what the store and the disk hold."""
 
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
 
 import compared
 import pytest
 from browser import ROOT
 from compared import Place
 
-from core import about, charts, guide, pipeline, runtime
-from core.about import NUMBERS, Number
+from core import pipeline, runtime
 from core.config import FLOAT_BITS, MODEL_KINDS
-from core.residents import KEPT
-from core.store import Store
+from core.display import charts
+from core.quantization.residents import KEPT
+from core.storage.store import Store
+from core.teaching import about, guide
+from core.teaching.about import NUMBERS, Number
 
 
 @pytest.fixture
@@ -23,11 +24,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
 def test_a_number_names_code_and_an_entry_that_exist(number: Number) -> None:
-    _, module, *names = number.code.split(".")
-    found: Any = import_module(f"core.{module}")
-    for name in names:
-        found = getattr(found, name)
-    assert callable(found)
+    assert callable(resolve_name(number.code))
     assert number.anchor in {entry.anchor for entry in guide.ENTRIES}
     assert number.definition
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from browser import ROOT
 from streamlit.testing.v1 import AppTest
 
-from core import about
-from core.residents import KEPT
+from core.quantization.residents import KEPT
+from core.teaching import about
 
 
 def open_page() -> AppTest:

@@ -15,10 +15,11 @@ from browser import ROOT
 from compared import HALF, Place, open_app
 from streamlit.testing.v1 import AppTest
 
-from core import charts, pipeline, views
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, EvaluationSpec
+from core.display import charts, views
 from core.errors import InputError
-from core.store import Row
+from core.storage.store import Row
 from pages import parts
 
 NAMES = [field.name for field in fields(views.Settings)]

@@ -22,7 +22,7 @@ from stored import (
 )
 
 from core.errors import InputError
-from core.store import DATABASE, Store
+from core.storage.store import DATABASE, Store
 
 
 @pytest.fixture

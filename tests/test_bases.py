@@ -7,9 +7,9 @@ import pytest
 import torch
 import transformers_tiny
 
-from core import bases
 from core.errors import InputError
-from core.transformer_config import Shape
+from core.transformers import bases
+from core.transformers.transformer_config import Shape
 
 CLASSES = ("a", "b", "c")
 

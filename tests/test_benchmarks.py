@@ -11,9 +11,12 @@ from tiny import RUN
 
 from benchmarks import app, methods, roofline, timing, whole
 from benchmarks.engine import QUICK, class_loop, table
-from core import engine, evaluation, fine_tuning, pipeline
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, CalibrationSpec, CorpusSpec, default_run
-from core.tokens import batches
+from core.measurement import evaluation
+from core.quantization import engine
+from core.text.tokens import batches
+from core.transformers import fine_tuning
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import pytest
 
-from core import breakdowns, charts, curves
 from core.config import FLOAT_BITS, MODEL_KINDS
-from core.curve_charts import WIDTHS
-from core.curves import Condition, Shelf
+from core.display import breakdowns, charts, curves
+from core.display.curve_charts import WIDTHS
+from core.display.curves import Condition, Shelf
 
 FITTED = Condition("uniform", "fitted", "gpfq", "conditional")
 NOWHERE = Condition("uniform", "minmax", "round", "mix:a=1")

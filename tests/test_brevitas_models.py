@@ -20,12 +20,12 @@ from models import (
 )
 from torch import Tensor, nn
 
-from core import engine, packing
-from core.brevitas_models import CELL_NAMES, BrevitasTwin, compile_variant
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, Bits, ModelKind, Preset, Recipe
-from core.engine import LSTM_SITES, Variant
-from core.levels import Matrix
-from core.models import Classifier, GenerativeLSTM, next_tokens
+from core.lstm.models import Classifier, GenerativeLSTM, next_tokens
+from core.quantization import engine, packing
+from core.quantization.brevitas_models import CELL_NAMES, BrevitasTwin, compile_variant
+from core.quantization.engine import LSTM_SITES, Variant
+from core.quantization.levels import Matrix
 
 DOCUMENTS = documents(16)
 BATCH = whole(DOCUMENTS)
@@ -307,6 +307,6 @@ def test_every_lstm_site_moves_the_states_of_engine_and_brevitas_alike(site: str
 def test_levels_that_do_not_give_back_the_weight_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     twin = BrevitasTwin(tiny("discriminative"), Recipe.preset("uniform", 4))
     wrong: Callable[[Tensor], Tensor] = lambda values: values + 0.25  # noqa: E731
-    monkeypatch.setattr("core.brevitas_models.torch.round", wrong)
+    monkeypatch.setattr("core.quantization.brevitas_models.torch.round", wrong)
     with pytest.raises(ValueError, match="do not give back what Brevitas computes"):
         compile_variant(twin)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.calibration import Calibration, choose
 from core.config import CalibrationSpec
 from core.errors import InputError
+from core.quantization.calibration import Calibration, choose
 
 NAMES = ("acq", "crude", "earn", "grain")
 SIZES = (400, 60, 900, 33)  # documents per class

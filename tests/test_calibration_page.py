@@ -10,9 +10,10 @@ from compared import Place
 from streamlit.testing.v1 import AppTest
 from test_app import figures, messages
 
-from core import composer, coverage, pipeline
+from core import pipeline
 from core.config import EvaluationSpec
-from core.curves import Condition, Shelf
+from core.display import composer, coverage
+from core.display.curves import Condition, Shelf
 
 PAPER = Condition("paper-code", "percentile", "gpfq", "conditional")
 STORED = {"schemes-generative", "schemes-discriminative", "recall-generative", "recall-discriminative"}

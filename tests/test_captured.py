@@ -7,10 +7,10 @@ import pytest
 import torch
 from models import documents, grid_twin, tiny, whole
 
-from core import captured, engine
-from core.brevitas_models import compile_variant
 from core.config import MODEL_KINDS, PRESETS, ModelKind, Preset, Recipe
-from core.engine import Variant
+from core.quantization import captured, engine
+from core.quantization.brevitas_models import compile_variant
+from core.quantization.engine import Variant
 
 BATCH = whole(documents(9))
 VARIANTS = [(kind, preset) for kind in MODEL_KINDS for preset in PRESETS]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core import cards
+from core.commands import cards
 from core.config import CorpusSpec, ModelKind, ModelRun, default_run
 from core.errors import InputError
 

@@ -6,10 +6,11 @@ import re
 import numpy as np
 import pytest
 
-from core import charts, curve_charts, stats
-from core.charts import AccuracyRow
-from core.curve_charts import Line, Point
+from core.display import charts, curve_charts
+from core.display.charts import AccuracyRow
+from core.display.curve_charts import Line, Point
 from core.errors import InputError
+from core.measurement import stats
 
 NAMES = ["earn", "interest", "money-fx"]
 FLOAT_MATRIX = np.array([[50, 0, 0], [1, 20, 3], [0, 4, 22]])

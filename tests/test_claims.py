@@ -3,9 +3,9 @@
 import pytest
 from claimed import CORPUS, draws, row, study
 
-from core.claims import Claim, Side, Test, change_unit, condition_words, contrast, judge
-from core.paper_figures import METHODS
-from core.study_rows import Value
+from core.verdicts.claims import Claim, Side, Test, change_unit, condition_words, contrast, judge
+from core.verdicts.paper_figures import METHODS
+from core.verdicts.study_rows import Value
 
 LOW = Side("unconditional", {"bits": 3, "calibration": "unconditional"})
 HIGH = Side("conditional", {"bits": 3, "calibration": "conditional"})

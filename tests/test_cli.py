@@ -8,8 +8,9 @@ from commands import DISCRIMINATIVE, GENERATIVE, QUICK, Run
 from tiny import CLASSES, computations, rows_of, write_rows
 
 import core.__main__ as cli
-from core import pipeline, training
-from core.store import Store
+from core import pipeline
+from core.lstm import training
+from core.storage.store import Store
 
 # evaluate
 

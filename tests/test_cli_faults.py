@@ -7,7 +7,7 @@ import pytest
 from commands import DISCRIMINATIVE, Run, process
 from tiny import workplace, write_rows
 
-from core.store import DATABASE, Store
+from core.storage.store import DATABASE, Store
 
 EVALUATE = ("evaluate", "{corpus}", "--model", "discriminative")
 BITS = "out of range; choose 3 to 8, or 32 for float"

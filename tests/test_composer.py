@@ -7,10 +7,12 @@ import pytest
 import tiny
 from compared import Place
 
-from core import calibration, composer, pairs, pipeline
-from core.composer import BALANCED, Composition
+from core import pipeline
 from core.config import CalibrationSpec, CorpusSpec
+from core.display import composer, pairs
+from core.display.composer import BALANCED, Composition
 from core.errors import InputError
+from core.quantization import calibration
 
 LOPSIDED = {"grain": 0, "metal": 2, "money": 6}
 

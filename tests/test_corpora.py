@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import corpora, sources
 from core.config import CorpusSpec
-from core.corpora import Corpus, Documents
 from core.errors import InputError
 from core.seeding import numpy_generator
+from core.text import corpora, sources
+from core.text.corpora import Corpus, Documents
 
 PARTS = ("train", "validation", "test")
 
@@ -239,6 +239,6 @@ def test_hold_out_against_its_definition(sizes: list[int], share: float, seed: i
 
 
 def test_import_loads_no_heavy_reader() -> None:
-    code = "import core.corpora, sys; print(sorted({'datasets', 'pandas', 'pyarrow'} & set(sys.modules)))"
+    code = "import core.text.corpora, sys; print(sorted({'datasets', 'pandas', 'pyarrow'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,13 +9,14 @@ import pytest
 import tiny
 from compared import Place
 
-from core import coverage, curves, pipeline
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, ModelKind
-from core.coverage import KEPT, LEFT_OUT
-from core.curve_charts import Point
-from core.curves import Condition, Shelf
+from core.display import coverage, curves
+from core.display.coverage import KEPT, LEFT_OUT
+from core.display.curve_charts import Point
+from core.display.curves import Condition, Shelf
 from core.errors import InputError
-from core.store import Row
+from core.storage.store import Row
 
 PAPER = Condition("paper-code", "percentile", "gpfq", "conditional")
 QUICK = Condition("uniform", tiny.QUICK["ranges"], tiny.QUICK["head"], "conditional")

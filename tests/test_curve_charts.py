@@ -5,8 +5,8 @@ from dataclasses import replace
 import plotly.graph_objects as go
 import pytest
 
-from core import charts, curve_charts
-from core.curve_charts import Line, Point, Sized
+from core.display import charts, curve_charts
+from core.display.curve_charts import Line, Point, Sized
 from core.errors import InputError
 
 POINTS = (Point(32, 96, 95, 97, 100), Point(8, 90, 90, 90, 100), Point(3, 40, 35, 45, 100, 3))

@@ -7,10 +7,10 @@ import shlex
 import pytest
 from typer.testing import CliRunner
 
-from core import curve_words, curves
 from core.config import FLOAT_BITS, MODEL_KINDS
-from core.curve_charts import Line, Point
-from core.curves import Condition, Shelf
+from core.display import curve_words, curves
+from core.display.curve_charts import Line, Point
+from core.display.curves import Condition, Shelf
 
 FITTED = Condition("uniform", "fitted", "gpfq", "conditional")
 PERCENTILE = Condition("uniform", "percentile", "gpfq", "conditional")

@@ -8,13 +8,14 @@ import pytest
 import tiny
 from compared import HALF, Place
 
-from core import charts, curves, pipeline
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, CalibrationSpec
-from core.curve_charts import WIDTHS
-from core.curves import Condition, Shelf
+from core.display import charts, curves
+from core.display.curve_charts import WIDTHS
+from core.display.curves import Condition, Shelf
 from core.errors import InputError
-from core.stats import wilson_interval
-from core.store import Row, Store
+from core.measurement.stats import wilson_interval
+from core.storage.store import Row, Store
 
 QUICK = Condition("uniform", tiny.QUICK["ranges"], tiny.QUICK["head"], "conditional")
 FITTED = Condition("uniform", "fitted", "gpfq", "conditional")

@@ -13,10 +13,10 @@ import pytest
 import torch
 from stored import KEY, OTHER, card, damage_garbage, result
 
-import core.database
-from core.database import SCHEMA_VERSION
+import core.storage.database
 from core.errors import InputError
-from core.store import DATABASE, Store
+from core.storage.database import SCHEMA_VERSION
+from core.storage.store import DATABASE, Store
 
 
 @pytest.fixture
@@ -222,28 +222,28 @@ def test_a_database_that_appears_while_it_is_opened_is_used(store: Store, monkey
             aside.rename(path)
 
     monkeypatch.setattr(sqlite3, "connect", late)
-    with closing(core.database._connect(path, "local")) as connection:
+    with closing(core.storage.database._connect(path, "local")) as connection:
         assert connection.execute("SELECT key FROM evaluations").fetchall() == [(KEY,)]
 
 
 def test_a_database_that_another_process_has_rebuilt_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.root.mkdir()
     damage_garbage(store.root / DATABASE)
-    lock = core.database._lock
+    lock = core.storage.database._lock
 
     def late(path: Path) -> AbstractContextManager[None]:
-        monkeypatch.setattr(core.database, "_lock", lock)
+        monkeypatch.setattr(core.storage.database, "_lock", lock)
         Store(store.root, store.shipped).save_result(result(OTHER))
         return lock(path)
 
-    monkeypatch.setattr(core.database, "_lock", late)
+    monkeypatch.setattr(core.storage.database, "_lock", late)
     store.save_result(result())
     assert [row["key"] for row in store.results()] == [KEY, OTHER]
 
 
 def test_the_lock_keeps_others_out_until_it_ends(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "results.lock", timeout=0)) as other:
-        with core.database._lock(tmp_path / DATABASE), pytest.raises(sqlite3.OperationalError, match="locked"):
+        with core.storage.database._lock(tmp_path / DATABASE), pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("BEGIN EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
 

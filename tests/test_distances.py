@@ -9,9 +9,11 @@ import torch
 from models import EMBEDDING, documents, tiny
 from tiny import specify
 
-from core import engine, evaluation, pipeline
+from core import pipeline
 from core.config import MODEL_KINDS, CalibrationSpec, DistanceSpec, ModelKind
-from core.tokens import Encoded, make_batch
+from core.measurement import evaluation
+from core.quantization import engine
+from core.text.tokens import Encoded, make_batch
 
 
 def activations(kind: ModelKind, encoded: Encoded) -> dict[str, np.ndarray]:

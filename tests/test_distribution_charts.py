@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from core import distribution_charts, distributions
-from core.distribution_charts import GAP, VIEWS
-from core.distributions import GATE_GROUPS, SITES, Distributions, Rounded, Site, make_site
+from core.display import distribution_charts, distributions
+from core.display.distribution_charts import GAP, VIEWS
+from core.display.distributions import GATE_GROUPS, SITES, Distributions, Rounded, Site, make_site
+from core.display.views import Settings
 from core.errors import InputError
-from core.levels import Quantizer, to_levels
-from core.views import Settings
+from core.quantization.levels import Quantizer, to_levels
 
 SETTINGS = Settings("news", 3, 0.0, "uniform", "gpfq", "fitted", "conditional")
 VALUES = torch.sin(torch.arange(3000.0)).reshape(300, 10)

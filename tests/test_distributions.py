@@ -11,15 +11,19 @@ from compared import Place
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import distributions, engine, inputs, levels, pipeline, stats
-from core.brevitas_models import compile_variant
+from core import pipeline
 from core.config import MODEL_KINDS, EvaluationSpec, ModelKind, Recipe, VariantSpec
-from core.distributions import BINS, SIGNALS, SITES, Rounded, Site, make_site
+from core.display import distributions
+from core.display.distributions import BINS, SIGNALS, SITES, Rounded, Site, make_site
 from core.errors import InputError
-from core.evaluation import _sample
-from core.levels import Quantizer, quantize, to_levels
-from core.store import Store
-from core.tokens import make_batch
+from core.measurement import stats
+from core.measurement.evaluation import _sample
+from core.quantization import engine, levels
+from core.quantization.brevitas_models import compile_variant
+from core.quantization.levels import Quantizer, quantize, to_levels
+from core.storage.store import Store
+from core.text import inputs
+from core.text.tokens import make_batch
 
 NUMBERS = st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=40)
 

@@ -12,10 +12,12 @@ from streamlit.testing.v1 import AppTest
 from test_app import messages, metrics
 from test_pages import drawn, open_page
 
-from core import distribution_charts, distributions, packing, pipeline
-from core.distributions import SITES
-from core.levels import Quantizer
-from core.store import Store
+from core import pipeline
+from core.display import distribution_charts, distributions
+from core.display.distributions import SITES
+from core.quantization import packing
+from core.quantization.levels import Quantizer
+from core.storage.store import Store
 
 
 def open_own(place: Place, **query: str) -> AppTest:

@@ -10,11 +10,11 @@ import plotly.io
 import pytest
 from compared import Place
 
-from core import charts, downloads, pairs, views
 from core.config import MODEL_KINDS
-from core.downloads import Table
+from core.display import charts, downloads, pairs, views
+from core.display.downloads import Table
+from core.display.pairs import Pair
 from core.errors import InputError
-from core.pairs import Pair
 
 
 def pair_of(place: Place) -> Pair:

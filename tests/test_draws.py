@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from core import draws
 from core.errors import InputError
+from core.verdicts import draws
 
 A, B = [95.1, 94.8, 95.6, 95.0, 94.9], [93.2, 94.1, 93.9, 94.6, 92.8]
 

@@ -21,11 +21,11 @@ from models import (
 )
 from torch import Tensor
 
-from core import engine, levels
-from core.brevitas_models import compile_variant
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, ModelKind, Preset, Recipe
-from core.engine import GATES, LSTM_SITES, Variant
-from core.tokens import PAD, Batch, make_batch
+from core.quantization import engine, levels
+from core.quantization.brevitas_models import compile_variant
+from core.quantization.engine import GATES, LSTM_SITES, Variant
+from core.text.tokens import PAD, Batch, make_batch
 
 DOCUMENTS = documents(12)
 BATCH = whole(DOCUMENTS)

@@ -13,13 +13,14 @@ from models import CLASSES, EMBEDDING, HIDDEN, documents, grid_twin, tiny
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from core import engine, evaluation
-from core.brevitas_models import BrevitasTwin, compile_variant
 from core.config import MODEL_KINDS, ModelKind, Recipe
-from core.engine import Variant
-from core.evaluation import DIFFERENCE_GRID, LOSS_GRID, Evaluation
-from core.models import Classifier, GenerativeLSTM
-from core.tokens import Batch, Encoded, make_batch
+from core.lstm.models import Classifier, GenerativeLSTM
+from core.measurement import evaluation
+from core.measurement.evaluation import DIFFERENCE_GRID, LOSS_GRID, Evaluation
+from core.quantization import engine
+from core.quantization.brevitas_models import BrevitasTwin, compile_variant
+from core.quantization.engine import Variant
+from core.text.tokens import Batch, Encoded, make_batch
 
 DOCUMENTS = documents(30)
 NAMES = ("ash", "bay", "elm")

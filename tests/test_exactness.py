@@ -8,12 +8,14 @@ import torch
 from models import closest_tie, whole
 from torch import Tensor
 
-from core import engine, evaluation, pipeline
-from core.brevitas_models import BrevitasTwin, compile_variant
+from core import pipeline
 from core.config import BIT_WIDTHS, ModelKind, Preset, Recipe
-from core.engine import LSTM_SITES, Variant
-from core.models import Classifier
-from core.tokens import Encoded, batches, make_batch
+from core.lstm.models import Classifier
+from core.measurement import evaluation
+from core.quantization import engine
+from core.quantization.brevitas_models import BrevitasTwin, compile_variant
+from core.quantization.engine import LSTM_SITES, Variant
+from core.text.tokens import Encoded, batches, make_batch
 
 WIDTHS: list[tuple[Preset, int]] = [("uniform", bits) for bits in BIT_WIDTHS]
 WIDTHS += [("paper-code", bits) for bits in BIT_WIDTHS if bits < 8]

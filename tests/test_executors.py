@@ -13,10 +13,10 @@ from distributed.utils import get_mp_context
 from studies import QUICKEST, lasting, stored_rows, study_of
 from tiny import forget_corpora, workplace
 
-from core import executors, study
 from core.errors import InputError
-from core.executors import Cluster, Executor, InProcess
-from core.store import Store
+from core.storage.store import Store
+from core.studies import executors, study
+from core.studies.executors import Cluster, Executor, InProcess
 
 FAILURES = {"divide": ZeroDivisionError, "refuse": InputError}
 
@@ -59,7 +59,9 @@ def pool() -> Iterator[Cluster]:
     forking = dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
     with forking, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([tests, os.path.dirname(tests)]))
-        get_mp_context().set_forkserver_preload(["distributed", "core.study", "core.ptq", "test_executors"])
+        get_mp_context().set_forkserver_preload(
+            ["distributed", "core.studies.study", "core.quantization.ptq", "test_executors"]
+        )
         with executors.local(2) as cluster:
             yield cluster
 

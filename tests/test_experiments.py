@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from core import config, pipeline
 from core.config import CalibrationSpec, CorpusSpec, DistanceSpec, EvaluationSpec, NoiseSpec, Recipe
 from core.errors import InputError
-from core.experiments import PAPER, Classes, Experiment, Study, draw_classes, read_study
+from core.studies.experiments import PAPER, Classes, Experiment, Study, draw_classes, read_study
 
 NAMES = tuple("abcdefgh")
 RESOLVED = CorpusSpec(name="news.csv", content="0123456789abcdef")

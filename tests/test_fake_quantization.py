@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InputError
-from core.fake_quantization import MOMENTUM, FakeQuantLinear, Int8Linear, fake_input, weight_scale
+from core.transformers.fake_quantization import MOMENTUM, FakeQuantLinear, Int8Linear, fake_input, weight_scale
 
 
 def layer_of(inputs: int = 5, outputs: int = 3, bias: bool = True) -> FakeQuantLinear:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import InputError
-from core.files import Documents, read_labelled, read_test_file
+from core.text.files import Documents, read_labelled, read_test_file
 
 ROWS = [("good film", "pos"), ("bad, dull film", "neg"), ('so-called "art"', "neg"), ("two\nlines", "pos")]
 

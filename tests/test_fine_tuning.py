@@ -9,11 +9,11 @@ import tiny
 import torch
 from torch import nn
 
-from core import bases, fine_tuning, subwords
 from core.errors import InputError
-from core.fine_tuning import fine_tune
-from core.tokens import Encoded
-from core.transformer_config import FineTuning, Shape, SubwordSpec
+from core.text.tokens import Encoded
+from core.transformers import bases, fine_tuning, subwords
+from core.transformers.fine_tuning import fine_tune
+from core.transformers.transformer_config import FineTuning, Shape, SubwordSpec
 
 SHAPE = Shape(layers=1, width=16, heads=2, vocabulary_size=320)
 ROWS = tiny.rows_of(20)
@@ -95,7 +95,7 @@ def test_norms_and_biases_are_not_decayed() -> None:
 
 
 def test_padding_does_not_change_the_logits() -> None:
-    from core.tokens import make_batch
+    from core.text.tokens import make_batch
 
     model, data, _ = made()
     model.eval()

@@ -10,7 +10,7 @@ from browser import ROOT
 from compared import open_app
 from streamlit.testing.v1 import AppTest
 
-from core.guide import ENTRIES, Entry
+from core.teaching.guide import ENTRIES, Entry
 
 ANCHORS = {entry.anchor: entry for entry in ENTRIES}
 # A quantity in the Compare page's own words; the entry that explains it; in which words.
@@ -53,16 +53,21 @@ SHOWN = (
 
 # A quantity of another page or of the A/B view: the file that shows it, its words there; the entry; in which words.
 ELSEWHERE = (
-    ("core/pairs.py", "McNemar", "mcnemar", "answered the same documents"),
-    ("core/results.py", "paired_bootstrap", "bootstrap", "with replacement"),
-    ("core/results.py", "flips", "flips", "right to wrong"),
-    ("core/results.py", "kl_divergence", "kl", "in nats"),
-    ("core/charts.py", "wilson_interval", "wilson", "interval drawn around"),
+    ("core/display/pairs.py", "McNemar", "mcnemar", "answered the same documents"),
+    ("core/measurement/results.py", "paired_bootstrap", "bootstrap", "with replacement"),
+    ("core/measurement/results.py", "flips", "flips", "right to wrong"),
+    ("core/measurement/results.py", "kl_divergence", "kl", "in nats"),
+    ("core/display/charts.py", "wilson_interval", "wilson", "interval drawn around"),
     ("pages/paper.py", "Holm", "holm", "smallest of m p-values"),
-    ("core/curve_charts.py", "Pareto front", "pareto", "both size and accuracy"),
-    ("core/lesson_results.py", "Surprise of each word", "surprisal", "how little the generative model expected it"),
+    ("core/display/curve_charts.py", "Pareto front", "pareto", "both size and accuracy"),
+    (
+        "core/teaching/lesson_results.py",
+        "Surprise of each word",
+        "surprisal",
+        "how little the generative model expected it",
+    ),
     ("pages/try_it.py", "Margin to the runner-up", "margin", "in nats"),
-    ("core/lesson.py", "the addition always rounds to nothing", "dead-signal", "rounds to nothing"),
+    ("core/teaching/lesson.py", "the addition always rounds to nothing", "dead-signal", "rounds to nothing"),
     ("core/config.py", "gpfq-stock", "gpfq-stock", "**gpfq-stock**"),
     ("core/config.py", "fitted", "fitted", "**fitted**"),
 )

@@ -24,12 +24,12 @@ from models import (
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from core import engine, heads
-from core.brevitas_models import compile_variant
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, ModelKind, Preset, Recipe
-from core.engine import Variant
-from core.levels import Quantizer
-from core.models import read_states
+from core.lstm.models import read_states
+from core.quantization import engine, heads
+from core.quantization.brevitas_models import compile_variant
+from core.quantization.engine import Variant
+from core.quantization.levels import Quantizer
 
 V, C = 300, 5
 BATCH = whole(documents(12))

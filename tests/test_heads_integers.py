@@ -8,10 +8,10 @@ import torch
 from models import VOCABULARY, class_losses, documents, random_variant, whole
 from torch.nn.functional import cross_entropy
 
-from core import engine, heads
 from core.config import BIT_WIDTHS, PRESETS, Preset, Recipe
-from core.heads import GenerativeHead
-from core.levels import Matrix, Quantizer, quantize
+from core.quantization import engine, heads
+from core.quantization.heads import GenerativeHead
+from core.quantization.levels import Matrix, Quantizer, quantize
 
 C = 5
 BATCH = whole(documents(12))

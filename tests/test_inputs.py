@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from tiny import RUN, forget_corpora, rows_of, specify, workplace
 
-from core import inputs, noise, pipeline, tokens
+from core import pipeline
 from core.config import EvaluationSpec, NoiseSpec
-from core.corpora import Documents
 from core.errors import InputError
 from core.seeding import derive
-from core.tokens import Encoded, EncodedCorpus
+from core.text import inputs, noise, tokens
+from core.text.corpora import Documents
+from core.text.tokens import Encoded, EncodedCorpus
 
 
 @pytest.fixture

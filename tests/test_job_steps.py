@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import tiny
 
-from core import inputs, job_steps, jobs, pipeline
+from core import pipeline
+from core.background import job_steps, jobs
+from core.background.jobs import JobSpec, State
 from core.config import CorpusSpec, default_run
-from core.jobs import JobSpec, State
+from core.text import inputs
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from browser import ROOT
 
-from core import job_steps, job_worker
+from core.background import job_steps, job_worker
 
 
 def test_the_work_is_done_in_turn_and_its_exit_code_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +29,6 @@ def test_the_work_is_done_in_turn_and_its_exit_code_returned(tmp_path: Path, mon
 
 
 def test_waiting_needs_no_large_library() -> None:
-    script = "import sys, core.job_worker; print({'torch', 'numpy', 'pydantic'} & set(sys.modules))"
+    script = "import sys, core.background.job_worker; print({'torch', 'numpy', 'pydantic'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -10,10 +10,10 @@ import pytest
 import tiny
 from pydantic import ValidationError
 
-from core import jobs
+from core.background import jobs
+from core.background.jobs import Job, JobSpec, State
 from core.config import CorpusSpec
 from core.errors import InputError
-from core.jobs import Job, JobSpec, State
 
 LIMIT_S = 30
 RUN = (

@@ -10,8 +10,8 @@ from browser import LIMIT_MS as USUAL_LIMIT_MS
 from browser import ROOT, serve
 from playwright.sync_api import Browser, Page, expect
 
-from core import jobs
-from core.store import Store
+from core.background import jobs
+from core.storage.store import Store
 
 LIMIT_MS = 60_000
 

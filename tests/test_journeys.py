@@ -8,11 +8,12 @@ import pytest
 from browser import LIMIT_MS, ROOT
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from core import charts, pipeline, views
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, PRESETS, ModelKind
-from core.guide import ENTRIES
-from core.store import DATABASE, Store
-from core.views import Settings
+from core.display import charts, views
+from core.display.views import Settings
+from core.storage.store import DATABASE, Store
+from core.teaching.guide import ENTRIES
 
 SHIPPED = ROOT / "cache" / "shipped"
 DEFAULTS = {"corpus": "reuters-r8", "bits": 4, "noise": 0.0, "preset": "uniform", "head": "gpfq"}

@@ -13,9 +13,9 @@ from browser import LIMIT_MS
 from playwright.sync_api import Browser, Download, Page, expect
 from test_journeys import DEFAULTS, NUMBERS, accuracies, choose, expect_results
 
-from core import charts, pairs
-from core.pairs import Pair
-from core.views import Settings
+from core.display import charts, pairs
+from core.display.pairs import Pair
+from core.display.views import Settings
 
 pytestmark = pytest.mark.usefixtures("in_clone")
 

@@ -13,14 +13,14 @@ import torch
 from models import HIDDEN, batch_of, document_ids, documents, grid_twin, random_variant, uneven_twin, whole
 from torch import Tensor
 
-import core
-from core import engine, kernels
-from core.brevitas_models import compile_variant
+import core.quantization
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, ModelKind, Preset, Recipe
-from core.engine import GATES, Prepared, Variant
-from core.levels import Matrix, Quantizer
-from core.models import pool, read_states
-from core.tokens import Batch, Encoded, make_batch
+from core.lstm.models import pool, read_states
+from core.quantization import engine, kernels
+from core.quantization.brevitas_models import compile_variant
+from core.quantization.engine import GATES, Prepared, Variant
+from core.quantization.levels import Matrix, Quantizer
+from core.text.tokens import Batch, Encoded, make_batch
 
 DOCUMENTS = documents(23)
 BATCH = whole(DOCUMENTS)
@@ -333,8 +333,8 @@ def test_without_numba_the_plain_loop_gives_the_same_states(kind: ModelKind, mon
     before = compiled(variant)
     monkeypatch.setattr(engine, "_kernels", engine._kernels.__wrapped__)
     assert engine.compiled(variant) is kernels
-    monkeypatch.delattr(core, "kernels")
-    monkeypatch.delitem(sys.modules, "core.kernels")
+    monkeypatch.delattr(core.quantization, "kernels")
+    monkeypatch.delitem(sys.modules, "core.quantization.kernels")
     monkeypatch.setitem(sys.modules, "numba", None)
     assert engine.compiled(variant) is None
     assert torch.equal(engine.head_states(engine.prepare(variant), BATCH), before)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from core import latency
-from core.tokens import Encoded
+from core.text.tokens import Encoded
+from core.transformers import latency
 
 
 class Echo(nn.Module):

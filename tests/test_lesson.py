@@ -2,8 +2,8 @@
 
 import pytest
 
-from core import guide
-from core.lesson import STEPS, Step
+from core.teaching import guide
+from core.teaching.lesson import STEPS, Step
 
 STEP = pytest.mark.parametrize("step", STEPS, ids=[step.name for step in STEPS])
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from browser import ROOT
 
-from core import lesson_limits
-from core.lesson_limits import ADDED, PERCENTS, WORDS
-from core.levels import Quantizer
-from core.scenes import LackingError
+from core.quantization.levels import Quantizer
+from core.teaching import lesson_limits
+from core.teaching.lesson_limits import ADDED, PERCENTS, WORDS
+from core.teaching.scenes import LackingError
 
 CORPUS = "reuters-r8"
 

@@ -6,7 +6,7 @@ import pytest
 from browser import ROOT
 from streamlit.testing.v1 import AppTest
 
-from core.lesson import STEPS
+from core.teaching.lesson import STEPS
 
 STORED = range(2, len(STEPS) + 1)  # the first step also reads a text, as the tests of its scene do
 

@@ -8,9 +8,10 @@ import compared
 import pytest
 from browser import ROOT
 
-from core import charts, curves, lesson_results
 from core.config import FLOAT_BITS, MODEL_KINDS
-from core.scenes import FEW_BITS, FITTED, LackingError, Scene
+from core.display import charts, curves
+from core.teaching import lesson_results
+from core.teaching.scenes import FEW_BITS, FITTED, LackingError, Scene
 
 CORPUS = "reuters-r8"
 

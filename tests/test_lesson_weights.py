@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from browser import ROOT
 
-from core import lesson_weights, stats
 from core.config import FLOAT_BITS
-from core.levels import Quantizer
-from core.scenes import LackingError
+from core.measurement import stats
+from core.quantization.levels import Quantizer
+from core.teaching import lesson_weights
+from core.teaching.scenes import LackingError
 
 CORPUS = "reuters-r8"
 

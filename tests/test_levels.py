@@ -7,10 +7,10 @@ import pytest
 import torch
 from models import tiny
 
-from core import levels
-from core.brevitas_models import BrevitasTwin
 from core.config import BIT_WIDTHS, Recipe
-from core.levels import Quantizer
+from core.quantization import levels
+from core.quantization.brevitas_models import BrevitasTwin
+from core.quantization.levels import Quantizer
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import torch
 from small_transformers import CONFIGS, float_model, ids, logits, loss
 from torch import Tensor, nn
 
-from core import linear_methods
 from core.errors import InputError
-from core.linear_methods import (
+from core.transformers import linear_methods
+from core.transformers.linear_methods import (
     bnb_int8,
     bnb_nf4,
     dynamic_int8,

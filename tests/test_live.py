@@ -8,9 +8,12 @@ import pytest
 import torch
 from tiny import CLASSES, computations, specify
 
-from core import live, pipeline, results, tokens
+from core import pipeline
 from core.config import MODEL_KINDS, CorpusSpec, ModelKind
-from core.store import Store
+from core.display import live
+from core.measurement import results
+from core.storage.store import Store
+from core.text import tokens
 
 WIDTHS = (32, 8, 3)
 

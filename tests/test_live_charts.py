@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import charts, live_charts
-from core.curve_charts import WIDTHS
+from core.display import charts, live_charts
+from core.display.curve_charts import WIDTHS
+from core.display.live_charts import END, Reading
 from core.errors import InputError
-from core.live_charts import END, Reading
 
 SHARES = {"earn": 0.1, "<b>ship": 0.7, "grain": 0.2}
 

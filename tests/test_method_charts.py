@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from core import charts, method_charts
+from core.display import charts, method_charts
+from core.display.method_charts import BIT_COLOURS, Dot, Place
 from core.errors import InputError
-from core.method_charts import BIT_COLOURS, Dot, Place
-from core.stats import wilson_interval
+from core.measurement.stats import wilson_interval
 
 DOTS = [
     Dot("float", 1860, 2000, 32),

@@ -7,8 +7,8 @@ import method_rows
 import pytest
 from test_methods import compared
 
-from core import method_verdicts
-from core.published import REPORTS
+from core.display import method_verdicts
+from core.transformers.published import REPORTS
 
 UNMEASURED, BUSY = method_verdicts.UNMEASURED, method_verdicts.BUSY
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from method_rows import N
 
-from core import methods, pipeline
+from core import pipeline
 from core.config import CorpusSpec
-from core.methods import Comparison
-from core.published import AG_NEWS, CLASS_SCORES
-from core.store import Store
-from core.transformer_config import METHODS, TransformerKind
+from core.display import methods
+from core.display.methods import Comparison
+from core.storage.store import Store
+from core.transformers.published import AG_NEWS, CLASS_SCORES
+from core.transformers.transformer_config import METHODS, TransformerKind
 
 
 def compared(kind: TransformerKind = "bert", corpus: str = "emotion", noise: float = 0.0) -> Comparison:

@@ -7,7 +7,7 @@ import pytest
 from test_app import figures, messages
 from test_pages import open_page
 
-from core.transformer_config import METHODS
+from core.transformers.transformer_config import METHODS
 
 
 @pytest.mark.parametrize(("kind", "corpus"), [("bert", "emotion"), ("gpt2", "ag-news")])

@@ -10,10 +10,10 @@ from models import token_losses
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from core import models
 from core.config import ModelSpec
-from core.models import Classifier, DiscriminativeLSTM, GenerativeLSTM, next_tokens, pool
-from core.tokens import BOS, EOS, PAD, Batch
+from core.lstm import models
+from core.lstm.models import Classifier, DiscriminativeLSTM, GenerativeLSTM, next_tokens, pool
+from core.text.tokens import BOS, EOS, PAD, Batch
 
 V, C = 300, 5
 LENGTHS = (9, 2, 14, 3, 9, 6)

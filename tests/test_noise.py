@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import noise
 from core.config import MAX_NOISE, NoiseSpec
 from core.errors import InputError
+from core.text import noise
 
 LEVELS = (0.0, 0.01, 0.02, 0.05, 0.1)
 TEXTS = [

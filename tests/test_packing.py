@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from models import class_losses, documents, grid_twin, random_variant, tiny, whole
 from torch import Tensor
 
-from core import engine, packing
-from core.brevitas_models import compile_variant
 from core.config import BIT_WIDTHS, MODEL_KINDS, PRESETS, ModelKind, Preset, Recipe
-from core.engine import MATRICES, Variant
-from core.levels import Matrix
+from core.quantization import engine, packing
+from core.quantization.brevitas_models import compile_variant
+from core.quantization.engine import MATRICES, Variant
+from core.quantization.levels import Matrix
 
 BATCH = whole(documents(12))
 WIDTHS = range(1, 9)

@@ -14,10 +14,11 @@ import tiny
 from browser import LIMIT_MS, ROOT, complaints, lay_out_clone, serve
 from playwright.sync_api import Browser, Page, expect
 
-from core import composer, pairs, pipeline, readings
+from core import pipeline
 from core.config import MODEL_KINDS
-from core.curve_charts import WIDTHS
-from core.views import Settings
+from core.display import composer, pairs, readings
+from core.display.curve_charts import WIDTHS
+from core.display.views import Settings
 
 pytestmark = pytest.mark.usefixtures("in_clone")
 

@@ -10,10 +10,11 @@ from compared import HALF, Place
 from streamlit.testing.v1 import AppTest
 from test_app import figures, messages
 
-from core import curves, pipeline, readings
+from core import pipeline
 from core.config import BIT_WIDTHS, MODEL_KINDS
-from core.curve_charts import WIDTHS
-from core.curves import Condition
+from core.display import curves, readings
+from core.display.curve_charts import WIDTHS
+from core.display.curves import Condition
 
 FITTED = Condition("uniform", "fitted", "gpfq", "conditional")
 FIGURES = {

@@ -10,10 +10,12 @@ from compared import Place, open_app
 from streamlit.testing.v1 import AppTest
 from test_app import figures, messages, metrics, offers
 
-from core import charts, inputs, pairs, pipeline
+from core import pipeline
 from core.config import FLOAT_BITS, MODEL_KINDS, EvaluationSpec
+from core.display import charts, pairs
+from core.display.pairs import Pair
 from core.errors import InputError
-from core.pairs import Pair
+from core.text import inputs
 
 PAIR = "A against B"
 FIGURES = {"accuracy", "confusion-A", "confusion-B", "confusion-difference"}

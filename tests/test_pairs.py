@@ -8,12 +8,14 @@ import pytest
 import tiny
 from compared import HALF, Place
 
-from core import charts, inputs, noise, pairs, pipeline
+from core import pipeline
 from core.config import MODEL_KINDS, ModelKind
-from core.corpora import Corpus
+from core.display import charts, pairs
+from core.display.pairs import GROUPS, Pair
 from core.errors import InputError
-from core.pairs import GROUPS, Pair
-from core.stats import Flips
+from core.measurement.stats import Flips
+from core.text import inputs, noise
+from core.text.corpora import Corpus
 
 SIDES = [
     (("generative", 32), ("generative", 3)),

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from claimed import CORPUS, draws, row
 
-from core import downloads, paper, pipeline
+from core import pipeline
 from core.config import BIT_WIDTHS, MODEL_KINDS
-from core.paper_figures import FIGURES, METHODS, figure_of
-from core.store import Store
+from core.display import downloads
+from core.storage.store import Store
+from core.verdicts import paper
+from core.verdicts.paper_figures import FIGURES, METHODS, figure_of
 
 OWN, FITTED = METHODS[0], METHODS[1]
 FIGURE_7, FIGURE_10, FIGURE_13, FIGURE_15 = (figure_of(f"Figure {number}") for number in (7, 10, 13, 15))

@@ -5,13 +5,13 @@ import re
 import pytest
 from claimed import CORPUS, draws, row, study
 
-from core import paper
-from core.claims import Side, judge
 from core.config import BIT_WIDTHS
-from core.paper_claims import CONDITIONAL, EFFECT_POINTS, checks, noisy, side
-from core.paper_figures import FIGURES, METHODS, UNCONDITIONAL, figure_of
-from core.redo_claims import CLAIMS
-from core.study_rows import QUANTITIES
+from core.verdicts import paper
+from core.verdicts.claims import Side, judge
+from core.verdicts.paper_claims import CONDITIONAL, EFFECT_POINTS, checks, noisy, side
+from core.verdicts.paper_figures import FIGURES, METHODS, UNCONDITIONAL, figure_of
+from core.verdicts.redo_claims import CLAIMS
+from core.verdicts.study_rows import QUANTITIES
 
 BY_KEY = {claim.key: claim for claim in CLAIMS}
 

@@ -3,9 +3,9 @@
 import pytest
 
 from core.errors import InputError
-from core.experiments import read_study
-from core.paper_figures import FIGURES, figure_of
-from core.study_rows import QUANTITIES
+from core.studies.experiments import read_study
+from core.verdicts.paper_figures import FIGURES, figure_of
+from core.verdicts.study_rows import QUANTITIES
 
 PUBLISHED = ["Table 1", *(f"Figure {number}" for number in range(6, 17))]
 

@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from core import paper
-from core.claims import condition_words
-from core.paper_figures import METHODS, figure_of
+from core.verdicts import paper
+from core.verdicts.claims import condition_words
+from core.verdicts.paper_figures import METHODS, figure_of
 
 FIGURE = figure_of("Figure 10")
 

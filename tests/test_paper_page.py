@@ -7,10 +7,10 @@ import pytest
 from browser import ROOT
 from streamlit.testing.v1 import AppTest
 
-from core import paper
-from core.claims import condition_words
-from core.paper_figures import FIGURES, METHODS
-from core.redo_claims import CLAIMS
+from core.verdicts import paper
+from core.verdicts.claims import condition_words
+from core.verdicts.paper_figures import FIGURES, METHODS
+from core.verdicts.redo_claims import CLAIMS
 
 
 def open_page(**query: str) -> AppTest:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from torch import Tensor, nn
 
 from core.errors import InputError
-from core.parameter_int8 import dequantize, load_parameters, quantize_parameters, quantize_tensor
+from core.transformers.parameter_int8 import dequantize, load_parameters, quantize_parameters, quantize_tensor
 
 BOTH = pytest.mark.parametrize("symmetric", [True, False])
 finite = arrays.arrays(np.float32, st.integers(1, 40), elements=st.floats(-1e6, 1e6, width=32))

@@ -11,8 +11,7 @@ import pytest
 from pydantic import ValidationError
 from tiny import CLASSES, RUN, rows_of, specify, write_rows
 
-from core import live, noise, pipeline, ptq, ranges, results, training
-from core.brevitas_models import BrevitasTwin
+from core import pipeline
 from core.config import (
     MODEL_KINDS,
     Bits,
@@ -24,9 +23,15 @@ from core.config import (
     Recipe,
     VariantSpec,
 )
-from core.corpora import Documents, read_test_file
+from core.display import live
 from core.errors import InputError
-from core.store import Store
+from core.lstm import training
+from core.measurement import results
+from core.quantization import ptq, ranges
+from core.quantization.brevitas_models import BrevitasTwin
+from core.storage.store import Store
+from core.text import noise
+from core.text.corpora import Documents, read_test_file
 
 
 def outcome_of(spec: EvaluationSpec) -> dict[str, np.ndarray]:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from tiny import RUN, forget_corpora, specify, write_corpus
 
-from core import pipeline, results
+from core import pipeline
 from core.config import MODEL_KINDS, CorpusSpec, ModelKind
 from core.errors import InputError
-from core.store import Row, Store
+from core.measurement import results
+from core.storage.store import Row, Store
 
 
 def figures(row: Row) -> Row:

@@ -6,11 +6,12 @@ import pytest
 from studies import QUICK, SMALL, study_of
 from tiny import CLASSES, RUN, forget_corpora, specify
 
-from core import pipeline, planning
+from core import pipeline
 from core.config import DistanceSpec, EvaluationSpec, ModelRun
 from core.errors import InputError
-from core.planning import Unit
-from core.store import Store
+from core.storage.store import Store
+from core.studies import planning
+from core.studies.planning import Unit
 
 
 def keys(units: list[Unit]) -> list[str]:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import tiny
 
-from core import previews
 from core.config import CorpusSpec
+from core.display import previews
+from core.display.previews import Preview
 from core.errors import InputError
-from core.previews import Preview
 
 
 def read(path: Path, rows: list[tuple[str, str]]) -> Preview:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import products
-from core.products import Product
+from core.quantization import products
+from core.quantization.products import Product
 
 NOTHING = torch.empty(0)
 

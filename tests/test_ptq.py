@@ -8,13 +8,13 @@ import torch
 from models import CLASSES, HIDDEN, LABEL, class_losses, documents, tiny, whole
 from torch import Tensor
 
-from core import engine, packing, ptq, ranges
-from core.brevitas_models import BrevitasTwin, compile_variant
 from core.config import MODEL_KINDS, PRESETS, RANGES, HeadMethod, ModelKind, Preset, Ranges, Recipe
-from core.engine import LSTM_SITES, Variant
-from core.models import Classifier
-from core.ptq import PtqReport
-from core.tokens import Encoded, batches, make_batch
+from core.lstm.models import Classifier
+from core.quantization import engine, packing, ptq, ranges
+from core.quantization.brevitas_models import BrevitasTwin, compile_variant
+from core.quantization.engine import LSTM_SITES, Variant
+from core.quantization.ptq import PtqReport
+from core.text.tokens import Encoded, batches, make_batch
 
 DOCUMENTS = documents(40)
 SITES = {

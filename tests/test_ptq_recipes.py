@@ -9,12 +9,12 @@ from brevitas.graph.gpfq import gpfq_mode
 from models import CLASSES, documents, tiny
 from torch import Tensor
 
-from core import engine, ptq
-from core.brevitas_models import BrevitasTwin, compile_variant
 from core.config import MODEL_KINDS, ModelKind, Recipe
-from core.engine import LSTM_SITES, Variant
-from core.ptq import PtqReport
-from core.tokens import make_batch
+from core.quantization import engine, ptq
+from core.quantization.brevitas_models import BrevitasTwin, compile_variant
+from core.quantization.engine import LSTM_SITES, Variant
+from core.quantization.ptq import PtqReport
+from core.text.tokens import make_batch
 
 DOCUMENTS = documents(40)
 

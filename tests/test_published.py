@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.published import AG_NEWS, CLASS_SCORES, REPORTS, Published, Report
-from core.transformer_config import METHODS
+from core.transformers.published import AG_NEWS, CLASS_SCORES, REPORTS, Published, Report
+from core.transformers.transformer_config import METHODS
 
 
 def ratios(report: Report, quantity: str) -> list[float]:

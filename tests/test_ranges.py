@@ -10,14 +10,14 @@ from hypothesis.extra import numpy as hnp
 from models import CLASSES, HIDDEN, LABEL, documents, real_states, tiny, whole
 from torch import Tensor
 
-from core import engine, ranges
-from core.brevitas_models import BrevitasTwin, compile_variant
 from core.config import MODEL_KINDS, ModelKind, Recipe
-from core.engine import LSTM_SITES, Variant
-from core.levels import Quantizer, quantize
-from core.models import Classifier
-from core.ranges import Magnitudes
-from core.tokens import batches
+from core.lstm.models import Classifier
+from core.quantization import engine, ranges
+from core.quantization.brevitas_models import BrevitasTwin, compile_variant
+from core.quantization.engine import LSTM_SITES, Variant
+from core.quantization.levels import Quantizer, quantize
+from core.quantization.ranges import Magnitudes
+from core.text.tokens import batches
 
 DOCUMENTS = documents(40)
 BATCH = whole(DOCUMENTS)

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from compared import HALF, Place
 
-from core import live, pipeline, readings
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, CorpusSpec
-from core.curve_charts import WIDTHS
+from core.display import live, readings
+from core.display.curve_charts import WIDTHS
+from core.display.live_charts import END, Reading
+from core.display.readings import Variant
 from core.errors import InputError
-from core.live_charts import END, Reading
-from core.readings import Variant
-from core.store import Store
+from core.storage.store import Store
 
 TEXT = "wheat corn bank harvest"
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 from browser import ROOT
 
-from core import tables
+from core.commands import tables
 from core.config import MODEL_KINDS
-from core.store import Store
+from core.storage.store import Store
 
 README = (ROOT / "README.md").read_text()
 

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import pytest
 from compared import Place
 
-from core import charts, downloads, pairs, report, views
-from core.pairs import Pair
-from core.report import Bar, Matrix, Report
-from core.store import Row
+from core.display import charts, downloads, pairs, report, views
+from core.display.pairs import Pair
+from core.display.report import Bar, Matrix, Report
+from core.storage.store import Row
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 LARGEST_BYTES = 2_000_000

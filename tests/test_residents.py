@@ -7,11 +7,11 @@ import torch
 from models import class_losses, documents, grid_twin, tiny, whole
 from torch import Tensor
 
-from core import engine
-from core.brevitas_models import compile_variant
 from core.config import MODEL_KINDS, ModelKind, Recipe
-from core.engine import Variant
-from core.residents import Resident, Residents
+from core.quantization import engine
+from core.quantization.brevitas_models import compile_variant
+from core.quantization.engine import Variant
+from core.quantization.residents import Resident, Residents
 
 BATCH = whole(documents(6))
 

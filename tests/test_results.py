@@ -9,7 +9,6 @@ import scipy.special
 import torch
 from models import documents, tiny
 
-from core import engine, evaluation, results, stats
 from core.config import (
     BIT_WIDTHS,
     PRESETS,
@@ -24,9 +23,11 @@ from core.config import (
     VariantSpec,
     default_run,
 )
-from core.database import EVALUATIONS
-from core.evaluation import Evaluation
-from core.store import Store
+from core.measurement import evaluation, results, stats
+from core.measurement.evaluation import Evaluation
+from core.quantization import engine
+from core.storage.database import EVALUATIONS
+from core.storage.store import Store
 
 pytestmark = pytest.mark.usefixtures("tmp_cache")
 

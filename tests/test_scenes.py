@@ -5,10 +5,11 @@ import pytest
 import tiny
 from compared import Place
 
-from core import curves, scenes
 from core.config import FLOAT_BITS
-from core.curves import Cell, Condition
-from core.store import Store
+from core.display import curves
+from core.display.curves import Cell, Condition
+from core.storage.store import Store
+from core.teaching import scenes
 
 QUICK = Condition("uniform", tiny.QUICK["ranges"], tiny.QUICK["head"], "conditional")
 CELLS: list[Cell] = [("generative", None, FLOAT_BITS, 0.0), ("discriminative", QUICK, 3, 0.0)]

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from stored import META, card, result, tensors_of
 
-from core import corpora, pipeline, shipping
+from core import pipeline
+from core.commands import shipping
 from core.config import CorpusSpec, default_run
 from core.errors import InputError
-from core.store import Store
+from core.storage.store import Store
+from core.text import corpora
 
 RECIPE = {"head": "gpfq"}
 CORPUS = CorpusSpec(name="agnews")

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core import sources
 from core.errors import InputError
-from core.files import Documents
+from core.text import sources
+from core.text.files import Documents
 
 EMBEDDED = ("reuters-r8", "reuters-r52", "20newsgroups")
 EMOTIONS = ["sadness", "joy", "love", "anger", "fear", "surprise"]

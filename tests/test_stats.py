@@ -8,8 +8,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import stats
 from core.errors import InputError
+from core.measurement import stats
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from stored import (
     weight,
 )
 
-import core.database
+import core.storage.database
 from core.errors import InputError
-from core.store import DATABASE, Store
+from core.storage.store import DATABASE, Store
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_an_open_shipped_database_has_no_files_beside_it_and_takes_no_write(stor
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     before = state(store.shipped)
-    with closing(core.database._connect(path, "shipped")) as connection:
+    with closing(core.storage.database._connect(path, "shipped")) as connection:
         assert connection.execute("SELECT key FROM evaluations").fetchall() == [(KEY,)]
         assert state(store.shipped) == before
         with pytest.raises(sqlite3.OperationalError, match="readonly"):

@@ -13,12 +13,16 @@ import pytest
 from studies import QUICKEST, SMALL, lasting, stored_rows, study_of
 from tiny import computations, forget_corpora
 
-from core import evaluation, pipeline, planning, ptq, study, training
+from core import pipeline
 from core.config import DistanceSpec, EvaluationSpec
 from core.errors import InputError
-from core.executors import InProcess
-from core.store import Row, Store
-from core.study import Progress
+from core.lstm import training
+from core.measurement import evaluation
+from core.quantization import ptq
+from core.storage.store import Row, Store
+from core.studies import planning, study
+from core.studies.executors import InProcess
+from core.studies.study import Progress
 
 
 def run_here(grid: study.Study, corpus: str) -> study.Report:

@@ -3,8 +3,8 @@
 import pytest
 
 from core.errors import InputError
-from core.study_charts import Curve, Point, describe_lines, documents_words, line_figure, value_range
-from core.study_rows import QUANTITIES
+from core.verdicts.study_charts import Curve, Point, describe_lines, documents_words, line_figure, value_range
+from core.verdicts.study_rows import QUANTITIES
 
 ACCURACY, CHANGE, VARIANCE = (
     QUANTITIES[name] for name in ("accuracy", "change from float", "variance of the LSTM's output")

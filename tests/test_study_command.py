@@ -7,8 +7,9 @@ from commands import Run, process
 from studies import QUICKEST, study_of, write_study
 from tiny import forget_corpora
 
-from core import sources, study
-from core.store import Store
+from core.storage.store import Store
+from core.studies import study
+from core.text import sources
 
 
 def test_a_study_file_is_run_and_counted(run: Run, own: str, tmp_path: Path) -> None:

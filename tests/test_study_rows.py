@@ -3,7 +3,7 @@
 import pytest
 from claimed import draws, row, study
 
-from core.study_rows import ANY, distance_row
+from core.verdicts.study_rows import ANY, distance_row
 
 DISTANCE = {
     "key": "a" * 16,

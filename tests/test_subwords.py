@@ -5,9 +5,10 @@ import pytest
 import tiny
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from core import inputs, noise, subwords
 from core.config import CorpusSpec, NoiseSpec
-from core.transformer_config import SubwordSpec
+from core.text import inputs, noise
+from core.transformers import subwords
+from core.transformers.transformer_config import SubwordSpec
 
 TEXTS = [text for text, _ in tiny.rows_of(30)]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from core import tables
+from core.commands import tables
 from core.errors import InputError
-from core.store import Store
+from core.storage.store import Store
 
 
 def spec(train: dict[str, object] | None = None, **recipe: object) -> dict[str, object]:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import TokenSpec
-from core.corpora import Corpus, Documents
 from core.errors import InputError
-from core.tokens import (
+from core.text.corpora import Corpus, Documents
+from core.text.tokens import (
     BOS,
     EOS,
     PAD,

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from core import training
 from core.config import CorpusSpec, ModelRun, ModelSpec, TokenSpec, TrainSpec
-from core.corpora import Corpus, Documents
 from core.errors import InputError
-from core.models import DiscriminativeLSTM, build
+from core.lstm import training
+from core.lstm.models import DiscriminativeLSTM, build
+from core.lstm.training import EpochReport, TrainedModel, mean_loss, train
 from core.seeding import derive
-from core.tokens import Batch, EncodedCorpus, batches, encode_corpus
-from core.training import EpochReport, TrainedModel, mean_loss, train
+from core.text.corpora import Corpus, Documents
+from core.text.tokens import Batch, EncodedCorpus, batches, encode_corpus
 
 KINDS = ("generative", "discriminative")
 CLASSES = ("ash", "bay", "elm")

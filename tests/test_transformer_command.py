@@ -9,8 +9,9 @@ import tiny
 import transformers_tiny
 from commands import Run, command_line
 
-from core import bases, transformer_command, transformer_methods
+from core.commands import transformer_command
 from core.errors import InputError
+from core.transformers import bases, transformer_methods
 
 QUICK = ("--base", "scratch", "--epochs", "1")
 

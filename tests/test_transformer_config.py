@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from core.config import CorpusSpec
 from core.errors import InputError
-from core.transformer_config import (
+from core.transformers.transformer_config import (
     METHOD_BITS,
     METHODS,
     FineTuning,

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2ForSequenceClassification
 
-from core import linear_methods, transformer_methods
 from core.config import CorpusSpec
 from core.errors import InputError
-from core.transformer_config import (
+from core.transformers import linear_methods, transformer_methods
+from core.transformers.transformer_config import (
     METHODS,
     TUNED,
     FineTuning,

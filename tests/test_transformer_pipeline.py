@@ -10,23 +10,17 @@ import tiny
 import transformers_tiny
 from transformers_tiny import specify_bert, specify_gpt2
 
-from core import (
-    curves,
-    fine_tuning,
-    inputs,
-    paper,
-    pipeline,
-    shipping,
-    tables,
-    transformer_methods,
-    transformer_pipeline,
-    views,
-)
+from core import pipeline
+from core.commands import shipping, tables
 from core.config import default_run
-from core.corpora import Documents
+from core.display import curves, views
 from core.errors import InputError
-from core.store import Store
-from core.transformer_config import METHOD_BITS, METHODS
+from core.storage.store import Store
+from core.text import inputs
+from core.text.corpora import Documents
+from core.transformers import fine_tuning, transformer_methods, transformer_pipeline
+from core.transformers.transformer_config import METHOD_BITS, METHODS
+from core.verdicts import paper
 
 
 @pytest.fixture(scope="module")

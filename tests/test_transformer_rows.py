@@ -3,12 +3,18 @@
 import numpy as np
 import pytest
 
-from core import transformer_rows
 from core.config import CorpusSpec
-from core.evaluation import Evaluation
-from core.store import Row
-from core.transformer_config import FineTuning, Shape, TransformerEvaluation, TransformerModel, TransformerRun
-from core.transformer_config import TransformerVariant as Variant
+from core.measurement.evaluation import Evaluation
+from core.storage.store import Row
+from core.transformers import transformer_rows
+from core.transformers.transformer_config import (
+    FineTuning,
+    Shape,
+    TransformerEvaluation,
+    TransformerModel,
+    TransformerRun,
+)
+from core.transformers.transformer_config import TransformerVariant as Variant
 
 MODEL = TransformerModel(kind="gpt2", origin="scratch", base="gpt2", shape=Shape())
 RUN = TransformerRun(corpus=CorpusSpec(name="x"), model=MODEL, train=FineTuning(seed=2))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from core import inputs, uploads
 from core.config import CorpusSpec
 from core.errors import InputError
+from core.text import inputs, uploads
 
 GOOD = b"text,label\ngood film,pos\nbad film,neg\n"
 

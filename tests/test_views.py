@@ -9,12 +9,13 @@ import pytest
 import tiny
 from compared import HALF, Place
 
-from core import charts, pipeline, views
-from core.charts import AccuracyRow
+from core import pipeline
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS
+from core.display import charts, views
+from core.display.charts import AccuracyRow
+from core.display.views import Settings, Side
 from core.errors import InputError
-from core.store import Row, Store
-from core.views import Settings, Side
+from core.storage.store import Row, Store
 
 
 @pytest.fixture

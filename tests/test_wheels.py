@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core import wheels
 from core.errors import InputError
+from core.text import wheels
 
 
 def test_an_intact_wheel_is_used_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from claimed import CORPUS, row, study
 
-from core.store import Store
-from core.width_table import width_table
+from core.storage.store import Store
+from core.verdicts.width_table import width_table
 
 N, CLASSES = 200, 3
 SETTING = {"corpus": CORPUS, "preset": "paper-code", "ranges": "percentile", "calibration": "conditional"}

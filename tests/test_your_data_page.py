@@ -9,9 +9,11 @@ from browser import ROOT
 from streamlit.testing.v1 import AppTest
 from test_app import messages
 
-from core import jobs, previews, uploads
+from core.background import jobs
+from core.background.jobs import JobSpec, State
 from core.config import CorpusSpec
-from core.jobs import JobSpec, State
+from core.display import previews
+from core.text import uploads
 
 
 @pytest.fixture

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import evaluation, inputs, pipeline, ptq, tokens, training
+from core import pipeline
 from core.config import EvaluationSpec, ModelKind
-from core.residents import KEPT
+from core.lstm import training
+from core.measurement import evaluation
+from core.quantization import ptq
+from core.quantization.residents import KEPT
+from core.text import inputs, tokens
 
 CLASSES = ("grain", "metal", "money")
 WORDS = {

@@ -10,8 +10,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification
 
-from core import transformer_pipeline
-from core.transformer_config import Shape, TransformerEvaluation
+from core.transformers import transformer_pipeline
+from core.transformers.transformer_config import Shape, TransformerEvaluation
 
 SHAPE = Shape(layers=1, width=16, heads=2, vocabulary_size=320)
 RUN = {"max_epochs": 2, "batch_size": 16, "learning_rate": 0.01}

@@ -1,0 +1,1 @@
+"""Work that a page starts and that goes on without it."""

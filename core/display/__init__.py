@@ -1,0 +1,1 @@
+"""What the pages draw and say: charts, tables and sentences from rows of the store."""

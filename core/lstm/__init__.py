@@ -1,0 +1,1 @@
+"""The two float classifiers and their training."""

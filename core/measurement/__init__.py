@@ -1,0 +1,1 @@
+"""What a variant makes of documents, and the statistics of it."""

@@ -1,0 +1,1 @@
+"""From a float model to a quantized variant and its exact, fast forward pass."""

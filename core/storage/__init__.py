@@ -1,0 +1,1 @@
+"""Where what was computed is kept: tensors as safetensors, rows in SQLite, by the fingerprint of what decides them."""

@@ -1,0 +1,1 @@
+"""The lesson, the guide, and what the About page says."""
