@@ -21,7 +21,7 @@ from core.commands import shipping, study_command, tables, transformer_command
 from core.config import BIT_WIDTHS, FLOAT_BITS, PRESETS, CorpusSpec, HeadMethod, ModelKind, Preset, Ranges
 from core.display import live
 from core.errors import PYDANTIC_PREFIX, InputError, describe_faults
-from core.lstm import training
+from core.lstm.fitting import EpochReport
 from core.quantization.residents import KEPT
 from core.storage.store import Row, Store
 from core.text import corpora
@@ -280,7 +280,7 @@ class _Bars:
             self.bar = tqdm(desc=name, total=total, disable=None, leave=False, file=sys.stderr)
         self.bar.update(done - self.bar.n)
 
-    def epoch(self, report: training.EpochReport) -> None:
+    def epoch(self, report: EpochReport) -> None:
         self.close()
         best = " (best)" if report.best else ""
         losses = f"train loss {report.train_loss:.4f}, validation loss {report.validation_loss:.4f}{best}"

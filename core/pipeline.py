@@ -30,7 +30,7 @@ from core.config import (
     default_run,
 )
 from core.errors import InputError
-from core.lstm import models, training
+from core.lstm import fitting, models, training
 from core.measurement import evaluation, results
 from core.measurement.evaluation import Evaluation
 from core.quantization import calibration, engine, packing
@@ -48,7 +48,7 @@ class Progress:
     """Who is told how work goes on: `stage(name, done, total)` for every step, `epoch(report)` in training."""
 
     stage: Callable[[str, float, float], None] = lambda name, done, total: None
-    epoch: Callable[[training.EpochReport], None] = lambda report: None
+    epoch: Callable[[fitting.EpochReport], None] = lambda report: None
 
 
 SILENT = Progress()

@@ -26,6 +26,7 @@ from core.config import (
 from core.display import live
 from core.errors import InputError
 from core.lstm import training
+from core.lstm.fitting import EpochReport
 from core.measurement import results
 from core.quantization import ptq, ranges
 from core.quantization.brevitas_models import BrevitasTwin
@@ -224,7 +225,7 @@ def test_results_on_other_documents_are_not_compared(corpus: str, tmp_path: Path
 
 def test_progress_is_told_of_every_stage(own: str) -> None:
     stages: dict[str, list[float]] = {}
-    epochs: list[training.EpochReport] = []
+    epochs: list[EpochReport] = []
 
     def stage(name: str, done: float, total: float) -> None:
         stages.setdefault(name, []).append(done / total)

@@ -16,7 +16,7 @@ LAYERS = (
     ("", ["errors", "config", "seeding", "runtime"]),
     ("storage", ["artifacts", "database", "store"]),
     ("text", ["files", "wheels", "sources", "corpora", "tokens", "noise", "inputs", "uploads"]),
-    ("lstm", ["models", "training"]),
+    ("lstm", ["models", "fitting", "training"]),
     (
         "quantization",
         [

@@ -8,18 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 from core.config import CorpusSpec, ModelRun, ModelSpec, TokenSpec, TrainSpec
 from core.errors import InputError
-from core.lstm import training
+from core.lstm import fitting
+from core.lstm.fitting import EpochReport, mean_loss
 from core.lstm.models import DiscriminativeLSTM, build
-from core.lstm.training import EpochReport, TrainedModel, mean_loss, train
+from core.lstm.training import TrainedModel, train
 from core.seeding import derive
 from core.text.corpora import Corpus, Documents
 from core.text.tokens import Batch, EncodedCorpus, batches, encode_corpus
 
 KINDS = ("generative", "discriminative")
+CPU = torch.device("cpu")
 CLASSES = ("ash", "bay", "elm")
 
 
@@ -72,22 +75,6 @@ def losses(trained: TrainedModel) -> list[tuple[int, float, float, bool]]:
     return [(r.epoch, r.train_loss, r.validation_loss, r.best) for r in trained.history]
 
 
-class Memory:
-    """Checkpoints as a store keeps them: tensors by value, the rest as JSON."""
-
-    def __init__(self) -> None:
-        self.saved: list[tuple[dict[str, torch.Tensor], str]] = []
-
-    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        if not self.saved:
-            return None
-        tensors, meta = self.saved[-1]
-        return {name: tensor.clone() for name, tensor in tensors.items()}, json.loads(meta)
-
-    def save(self, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
-        self.saved.append(({name: tensor.clone() for name, tensor in tensors.items()}, json.dumps(meta)))
-
-
 # Learning
 
 
@@ -118,13 +105,14 @@ def test_losses_are_means_per_document_or_per_token(data: EncodedCorpus, kind: s
         expected = sum(part.item() for part, _ in summed) / sum(count for _, count in summed)
         assert loss == pytest.approx(expected, rel=1e-5)
         assert loss == pytest.approx(start, rel=0.2)
-        assert mean_loss(trained.model, split) == pytest.approx(expected, rel=1e-5)
+        assert mean_loss(trained.model.loss, split, CPU) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_mean_loss_does_not_depend_on_the_batch_size(data: EncodedCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = train(run_of("generative", max_epochs=1), data)
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 7)
-    assert mean_loss(trained.model, data.validation) == pytest.approx(trained.history[0].validation_loss, rel=1e-5)
+    monkeypatch.setattr(fitting, "EVALUATION_BATCH", 7)
+    found = mean_loss(trained.model.loss, data.validation, CPU)
+    assert found == pytest.approx(trained.history[0].validation_loss, rel=1e-5)
 
 
 # Seeds and settings
@@ -196,7 +184,7 @@ def test_every_epoch_has_its_own_order(data: EncodedCorpus, monkeypatch: pytest.
             orders.append(tuple(i for batch in found for i in batch.index.tolist()))
         return iter(found)
 
-    monkeypatch.setattr(training, "batches", recorded)
+    monkeypatch.setattr(fitting, "batches", recorded)
     train(run_of("discriminative"), data)
     assert len(set(orders)) == 4
     assert {tuple(sorted(order)) for order in orders} == {tuple(range(60))}
@@ -247,7 +235,7 @@ def test_training_stops_early_and_returns_the_best_weights(patience: int) -> Non
     best = int(np.argmin(validation))
     assert len(validation) == best + 1 + patience < 40
     assert validation[-1] > validation[best]
-    assert mean_loss(trained.model, misleading.validation) == pytest.approx(validation[best], rel=1e-6)
+    assert mean_loss(trained.model.loss, misleading.validation, CPU) == pytest.approx(validation[best], rel=1e-6)
 
 
 def test_an_epoch_is_best_if_its_validation_loss_is_the_lowest_so_far() -> None:
@@ -288,7 +276,7 @@ class StoppedError(Exception):
 @pytest.mark.parametrize("epochs", [0, 1, 3])
 def test_an_interrupted_run_ends_in_the_same_weights(data: EncodedCorpus, kind: str, epochs: int) -> None:
     """Interrupted in the middle of the epoch after so many whole ones."""
-    uninterrupted, memory = train(run_of(kind), data), Memory()
+    uninterrupted, memory = train(run_of(kind), data), tiny.Memory()
     heard: list[EpochReport] = []
     steps = iter(range(8 * epochs + 4, -1, -1))
 
@@ -306,7 +294,7 @@ def test_an_interrupted_run_ends_in_the_same_weights(data: EncodedCorpus, kind: 
 
 
 def test_checkpoints_change_nothing_and_keep_the_history(data: EncodedCorpus) -> None:
-    memory = Memory()
+    memory = tiny.Memory()
     trained = train(run_of("generative"), data, checkpoints=memory)
     assert same(trained, train(run_of("generative"), data))
     assert len(memory.saved) == 4
@@ -314,7 +302,7 @@ def test_checkpoints_change_nothing_and_keep_the_history(data: EncodedCorpus) ->
 
 
 def test_a_finished_run_is_not_trained_again(data: EncodedCorpus) -> None:
-    memory = Memory()
+    memory = tiny.Memory()
     heard: list[EpochReport] = []
     first = train(run_of("discriminative"), data, checkpoints=memory)
     again = train(run_of("discriminative"), data, heard.append, checkpoints=memory)
@@ -323,7 +311,7 @@ def test_a_finished_run_is_not_trained_again(data: EncodedCorpus) -> None:
 
 
 def test_a_run_out_of_patience_stays_stopped() -> None:
-    misleading, memory = encoded(informative=False), Memory()
+    misleading, memory = encoded(informative=False), tiny.Memory()
     heard: list[EpochReport] = []
     run = run_of("discriminative", max_epochs=40, patience=1, learning_rate=0.03)
     first = train(run, misleading, checkpoints=memory)

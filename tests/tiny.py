@@ -1,6 +1,7 @@
 """A small labelled file and quick settings, for the tests of everything between a text and its result."""
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from core import pipeline
 from core.config import EvaluationSpec, ModelKind
@@ -95,3 +97,20 @@ def forget_corpora() -> None:
     for cached in (inputs._load, inputs._encode, inputs._encode_split, inputs._corrupted, inputs._alphabet):
         cached.cache_clear()
     KEPT.clear()
+
+
+class Memory:
+    """Checkpoints as a store keeps them, tensors by value, the rest as JSON; only the first `kept` are."""
+
+    def __init__(self, kept: int | None = None) -> None:
+        self.kept, self.saved = kept, list[tuple[dict[str, torch.Tensor], str]]()
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        if not self.saved:
+            return None
+        tensors, meta = self.saved[-1]
+        return {name: tensor.clone() for name, tensor in tensors.items()}, json.loads(meta)
+
+    def save(self, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
+        if self.kept is None or len(self.saved) < self.kept:
+            self.saved.append(({name: tensor.clone() for name, tensor in tensors.items()}, json.dumps(meta)))

@@ -13,7 +13,7 @@ from core.background import jobs
 from core.background.jobs import JobSpec, State
 from core.config import FLOAT_BITS, MODEL_KINDS, EvaluationSpec, ModelKind, ModelRun
 from core.errors import InputError
-from core.lstm.training import EpochReport
+from core.lstm.fitting import EpochReport
 from core.storage.store import Row, Store
 
 Kind = tuple[str, ModelKind]  # train, float or quantized, and the model
