@@ -25,7 +25,6 @@ from core.config import (
     NoiseSpec,
     Preset,
     Recipe,
-    Spec,
     VariantSpec,
     default_run,
 )
@@ -35,6 +34,7 @@ from core.measurement import evaluation, results
 from core.measurement.evaluation import Evaluation
 from core.quantization import calibration, engine, packing
 from core.quantization.residents import KEPT, Resident
+from core.storage.records import StoredCheckpoints, provenance
 from core.storage.store import Row, Store
 from core.text import inputs
 from core.text.corpora import Documents
@@ -99,9 +99,8 @@ def build_model(run: ModelRun, progress: Progress = SILENT) -> models.Classifier
         return _restore(run, *found)
     data = encode_training(run)
     start = time.perf_counter()
-    trained = training.train(run, data, progress.epoch, partial(progress.stage, "train"), _Checkpoints(store, run))
-    history = [{n: v if np.isfinite(v) else None for n, v in asdict(report).items()} for report in trained.history]
-    meta = _meta(run) | {"vocabulary_size": len(data.vocabulary), "classes": len(data.corpus.class_names)}
+    trained = training.train(run, data, progress.epoch, partial(progress.stage, "train"), StoredCheckpoints(run))
+    meta = provenance(run) | {"vocabulary_size": len(data.vocabulary), "classes": len(data.corpus.class_names)}
     store.save_tensors("weights", key, trained.model.state_dict(), meta)
     store.save_model_card(
         {
@@ -112,7 +111,7 @@ def build_model(run: ModelRun, progress: Progress = SILENT) -> models.Classifier
             "n_train": min(run.train.limit or len(data.train), len(data.train)),
             "seconds": time.perf_counter() - start,
             "spec": run.model_dump(mode="json"),
-            "history": {"epochs": history, "corpus": data.corpus.source},
+            "history": {"epochs": fitting.as_rows(trained.history), "corpus": data.corpus.source},
             "versions": runtime.versions(),
         }
     )
@@ -141,7 +140,7 @@ def build_variant(spec: VariantSpec, progress: Progress = SILENT) -> tuple[engin
     full = asdict(report) | {"composition": drawn.counts, "note": drawn.note, "ks_head_weights": weights}
     full |= {"stored_bytes": packing.stored_bytes(variant)}
     tensors, form = packing.to_tensors(variant)
-    store.save_tensors("variants", key, tensors, _meta(spec) | {"variant": form, "report": full})
+    store.save_tensors("variants", key, tensors, provenance(spec) | {"variant": form, "report": full})
     return variant, full
 
 
@@ -212,7 +211,7 @@ def measure_distance(spec: DistanceSpec, progress: Progress = SILENT) -> Row:
     draws = [calibration.choose(data.train.labels, data.corpus.class_names, draw) for draw in (spec.first, spec.second)]
     ks, curves = evaluation.compare_documents(prepared, *(data.train.select(draw.index) for draw in draws))
     spec = spec.model_copy(update={"run": run})
-    meta = _meta(spec) | {"ks": ks, "documents": [len(draw.index) for draw in draws]}
+    meta = provenance(spec) | {"ks": ks, "documents": [len(draw.index) for draw in draws]}
     tensors = {site: torch.from_numpy(curve) for site, curve in curves.items()}
     Store().save_tensors("distances", spec.fingerprint(), tensors, meta)
     return (find_distance(spec) or {}) | {"source": "computed"}
@@ -327,24 +326,7 @@ def _arrays(
     return found
 
 
-def _meta(spec: Spec) -> Row:
-    return {"spec": spec.model_dump(mode="json"), "versions": runtime.versions()}
-
-
 def _restore(run: ModelRun, weights: dict[str, torch.Tensor], meta: Row) -> models.Classifier:
     model = models.build(run.model, meta["vocabulary_size"], meta["classes"])
     model.load_state_dict(weights)
     return model.to(runtime.device()).eval()
-
-
-class _Checkpoints:
-    """A run's state between epochs, in the store."""
-
-    def __init__(self, store: Store, run: ModelRun) -> None:
-        self.store, self.run = store, run
-
-    def load(self) -> tuple[dict[str, torch.Tensor], dict] | None:
-        return self.store.load_tensors("checkpoints", self.run.fingerprint())
-
-    def save(self, tensors: dict[str, torch.Tensor], meta: dict) -> None:
-        self.store.save_tensors("checkpoints", self.run.fingerprint(), tensors, _meta(self.run) | meta)

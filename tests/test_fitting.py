@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from core.config import TrainSpec
-from core.lstm.fitting import EpochReport, Fit, Loss, Schedule, mean_loss
+from core.lstm.fitting import EpochReport, Fit, Loss, Schedule, as_rows, mean_loss
 from core.text.tokens import Batch, Encoded
 
 CPU = torch.device("cpu")
@@ -118,3 +118,9 @@ def test_the_mean_loss_is_that_of_every_document_alone(monkeypatch: pytest.Monke
     for size in (1, 7, 128):
         monkeypatch.setattr("core.lstm.fitting.EVALUATION_BATCH", size)
         assert mean_loss(model.eval().loss, data, CPU) == pytest.approx(np.mean(alone), rel=1e-6)
+
+
+def test_a_history_in_json_has_none_for_what_is_no_number() -> None:
+    rows = as_rows([EpochReport(0, 1.5, float("nan"), False, 2.0), EpochReport(1, float("inf"), 0.5, True, 2.0)])
+    assert rows[0] == {"epoch": 0, "train_loss": 1.5, "validation_loss": None, "best": False, "seconds": 2.0}
+    assert (rows[1]["train_loss"], rows[1]["validation_loss"]) == (None, 0.5)

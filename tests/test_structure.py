@@ -14,7 +14,7 @@ from browser import ROOT
 # circle either. This list is the one home of the order.
 LAYERS = (
     ("", ["errors", "config", "seeding", "runtime"]),
-    ("storage", ["artifacts", "database", "store"]),
+    ("storage", ["artifacts", "database", "store", "records"]),
     ("text", ["files", "wheels", "sources", "corpora", "tokens", "noise", "inputs", "uploads"]),
     ("lstm", ["models", "fitting", "training"]),
     (

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core import pipeline, runtime
+from core import pipeline
 from core.config import EvaluationSpec, Recipe, Spec, VariantSpec
 from core.lstm.models import read_states
 from core.measurement.evaluation import ACTIVATION_DOCUMENTS, _sample
@@ -21,6 +21,7 @@ from core.pipeline import SILENT, Progress
 from core.quantization import engine
 from core.quantization.engine import GATES, LSTM_SITES, Prepared, Variant
 from core.quantization.levels import Quantizer, grid_values, to_levels
+from core.storage.records import provenance
 from core.storage.store import Row, Store
 from core.text import inputs
 from core.text.tokens import Batch, make_batch
@@ -255,8 +256,7 @@ def _compute(spec: DistributionSpec, progress: Progress) -> tuple[dict[str, Tens
     batch = make_batch(sample, np.arange(len(sample))).to(plain.variant.bias.device)
     sites = _weight_sites(plain.variant, ours.variant if ours else None, variant.recipe)
     sites += _signal_sites(plain, ours, batch)
-    meta: Row = {"spec": spec.model_dump(mode="json"), "versions": runtime.versions()}
-    meta |= {"documents": len(sample), "tokens": int(sample.lengths.sum())}
+    meta = provenance(spec) | {"documents": len(sample), "tokens": int(sample.lengths.sum())}
     return _pack(sorted(sites, key=lambda site: SITES.index(site.name)), meta)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -183,6 +183,11 @@ class Fit:
         if self.spec.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def as_rows(history: Sequence[EpochReport]) -> list[dict[str, Any]]:
+    """Return reports as JSON holds them: None for a loss that is no finite number."""
+    return [{n: v if math.isfinite(v) else None for n, v in asdict(report).items()} for report in history]
 
 
 @torch.inference_mode()

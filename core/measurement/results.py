@@ -10,6 +10,7 @@ from core import runtime
 from core.config import FLOAT_BITS, PRESETS, EvaluationSpec, Recipe
 from core.measurement import evaluation, stats
 from core.measurement.evaluation import Evaluation
+from core.storage.records import provenance
 from core.storage.store import Row, Store
 
 
@@ -58,7 +59,7 @@ def save(store: Store, spec: EvaluationSpec, outcome: Evaluation, row: Row) -> N
     Arrays: predictions (N,), labels (N,) int16, log_probabilities (N, C) float16; for a float generative
     model also, as another kind, the token losses that differences are taken from.
     """
-    key, meta = spec.fingerprint(), {"spec": spec.model_dump(mode="json"), "versions": runtime.versions()}
+    key, meta = spec.fingerprint(), provenance(spec)
     arrays = {
         "predictions": torch.from_numpy(outcome.predictions.astype(np.int16)),
         "labels": torch.from_numpy(outcome.labels.astype(np.int16)),

@@ -7,7 +7,7 @@ print(transformer_pipeline.evaluate(spec)["accuracy"])
 import copy
 import importlib.metadata
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,14 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from core import runtime
-from core.config import CorpusSpec, NoiseSpec, Spec
+from core.config import CorpusSpec, NoiseSpec
 from core.errors import InputError
+from core.lstm import fitting
 from core.measurement import results
 from core.measurement.evaluation import Evaluation
 from core.pipeline import SILENT, Progress
 from core.seeding import derive
+from core.storage.records import StoredCheckpoints, provenance
 from core.storage.store import Row, Store
 from core.text import inputs
 from core.text.corpora import Documents
@@ -121,7 +123,7 @@ def build_variant(variant: TransformerVariant, progress: Progress = SILENT) -> R
     try:
         if (found := store.load_tensors("variants", key)) is None:
             tensors, report = _compress(variant, ready, progress)
-            store.save_tensors("variants", key, tensors, _meta(variant) | report)
+            store.save_tensors("variants", key, tensors, provenance(variant, versions()) | report)
             found = tensors, report
         model = transformer_methods.restore(variant, copy.deepcopy(ready.model), found[0])
     except InputError as reason:
@@ -222,8 +224,8 @@ def _train(store: Store, run: TransformerRun, progress: Progress) -> None:
     base = _load_base(run)
     history = _tune(base.model, base.tokenizer, run.train, run, progress)
     text = torch.frombuffer(bytearray(base.tokenizer.to_str().encode()), dtype=torch.uint8)
-    store.save_tensors("tokenizers", key, {"json": text}, _meta(run))
-    meta = _meta(run) | {"config": bases.configuration(base.model), "base": bases.words(run.model)}
+    store.save_tensors("tokenizers", key, {"json": text}, provenance(run, versions()))
+    meta = provenance(run, versions()) | {"config": bases.configuration(base.model), "base": bases.words(run.model)}
     store.save_tensors("weights", key, base.model.state_dict(), meta)
     store.save_model_card(
         {
@@ -263,22 +265,7 @@ def _tune(
         subwords.encode(part.texts, part.labels, tokenizer, run.tokens) for part in (corpus.train, corpus.validation)
     )
     on_batch = partial(progress.stage, "train")
-    history = fine_tuning.fine_tune(model, train, validation, tuning, progress.epoch, on_batch, _Checkpoints(made))
-    return [{n: v if np.isfinite(v) else None for n, v in asdict(report).items()} for report in history]
-
-
-def _meta(spec: Spec) -> Row:
-    return {"spec": spec.model_dump(mode="json"), "versions": versions()}
-
-
-class _Checkpoints:
-    """A training's state between epochs, in the store."""
-
-    def __init__(self, spec: Spec) -> None:
-        self.store, self.key, self.meta = Store(), spec.fingerprint(), _meta(spec)
-
-    def load(self) -> tuple[dict[str, torch.Tensor], dict] | None:
-        return self.store.load_tensors("checkpoints", self.key)
-
-    def save(self, tensors: dict[str, torch.Tensor], meta: dict) -> None:
-        self.store.save_tensors("checkpoints", self.key, tensors, self.meta | meta)
+    history = fine_tuning.fine_tune(
+        model, train, validation, tuning, progress.epoch, on_batch, StoredCheckpoints(made, versions())
+    )
+    return fitting.as_rows(history)
