@@ -103,12 +103,12 @@ def ks_two_sample(a: Values, b: Values) -> KsResult:
 
     p is exact up to 100 values, asymptotic beyond, and in both cases too large when values are tied.
     """
-    x, y = _sample(a, "first sample"), _sample(b, "second sample")
+    x, y = both = [np.sort(_sample(values, f"{name} sample")) for name, values in (("first", a), ("second", b))]
     if max(x.size, y.size) <= 100:
         result = scipy.stats.ks_2samp(x, y, method="exact")
         return KsResult(float(result.statistic), x.size, y.size, float(result.pvalue))
     # Between two jumps of one function the other only rises: the largest gap is at a jump, just before it or at it.
-    points, both = min(np.unique(x), np.unique(y), key=len), [np.sort(x), np.sort(y)]
+    points = min((z[np.diff(z, prepend=np.nan) != 0] for z in both), key=len)
     shares = np.array([[np.searchsorted(z, points, side) / z.size for side in ("left", "right")] for z in both])
     distance = float(np.abs(shares[0] - shares[1]).max())
     pairs = round(x.size * y.size / (x.size + y.size))
