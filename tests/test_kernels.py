@@ -278,7 +278,7 @@ def test_gates_are_added_in_the_documented_order_and_no_other(seed: int, monkeyp
     prepared, batch = prepared_with_ties(variant, *ids[:2]), whole(encoded_of(ids))
     by_order = {name: slow_states(variant, ids, prepared.table.numpy(), add)[:-1] for name, add in ORDERS.items()}
     found = engine.head_states(prepared, batch).numpy()
-    monkeypatch.setattr(engine, "_kernels", lambda: None)
+    monkeypatch.setattr(engine, "compiled_kernels", lambda: None)
     assert np.array_equal(engine.head_states(prepared, batch).numpy(), found)
     assert [name for name, states in by_order.items() if np.array_equal(states, found)] == ["documented"]
 
@@ -331,7 +331,7 @@ def test_adding_and_taking_away_a_large_number_rounds_as_rint(low: int, high: in
 def test_without_numba_the_plain_loop_gives_the_same_states(kind: ModelKind, monkeypatch: pytest.MonkeyPatch) -> None:
     variant = variant_of(kind)
     before = compiled(variant)
-    monkeypatch.setattr(engine, "_kernels", engine._kernels.__wrapped__)
+    monkeypatch.setattr(engine, "compiled_kernels", engine.compiled_kernels.__wrapped__)
     assert engine.compiled(variant) is kernels
     monkeypatch.delattr(core.quantization, "kernels")
     monkeypatch.delitem(sys.modules, "core.quantization.kernels")

@@ -214,7 +214,7 @@ def test_unreachable_hub_is_given_up_without_retries(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        code = "from core import sources\ntry: sources.read('ag-news')\nexcept ValueError as e: print(repr(e))"
+        code = "from core.text import sources\ntry: sources.read('ag-news')\nexcept ValueError as e: print(repr(e))"
         env = {k: v for k, v in os.environ.items() if k not in ("BITDIAL_DATA_DIR", "HF_HUB_OFFLINE")}
         env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)

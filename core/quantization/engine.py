@@ -115,7 +115,7 @@ class Prepared:
         """What `kernels.scan` takes of a variant that is quantized at every site: inputs, recurrent, constants."""
         variant, units, at, rescale = self.variant, len(self.variant.bias) // 4, self.variant.sites, self.rescale
         assert rescale is not None
-        padding = -len(self.recurrent) % _kernels().GROUP
+        padding = -len(self.recurrent) % compiled_kernels().GROUP
         recurrent = torch.nn.functional.pad(self.recurrent, (0, 0, 0, padding))
         grids = [at[f"{gate}_accumulator"] for gate in GATES] + [at["cell_state"], at["hidden_state"]]
         tables = torch.zeros(5, 256)
@@ -245,11 +245,12 @@ def _cell(signal: _Signals, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor
 def compiled(variant: Variant) -> Any:
     """Return the compiled kernels if they can run this variant: quantized at every site, on the CPU, numba at hand."""
     fits = variant.bias.device.type == "cpu" and len(variant.sites) == len(LSTM_SITES)
-    return _kernels() if fits else None
+    return compiled_kernels() if fits else None
 
 
 @cache
-def _kernels() -> Any:
+def compiled_kernels() -> Any:
+    """Return the module of compiled loops, None without numba."""
     try:
         from core.quantization import kernels
     except ImportError:

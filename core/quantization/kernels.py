@@ -1,4 +1,4 @@
-"""The LSTM of a quantized variant as one compiled loop: numba, for the CPU; `engine.run_lstm` is its plain reference.
+"""Loops that numba compiles for the CPU: exp, and the LSTM of a quantized variant (`engine.run_lstm` is its reference).
 
 Documents are run four at a time, so that each recurrent weight is read once for four. Rounding is that of
 `levels.to_levels`: adding and taking away 1.5 * 2**23 rounds a float32 below 2**22 half to even.
@@ -14,7 +14,13 @@ from core.quantization.products import ZERO_POINT
 GROUP = 4
 _ROUND = np.float32(1.5 * 2**23)
 _ZERO = np.float32(0)
+_ONE, _HALF = np.float32(1), np.float32(0.5)
 _ZERO_POINT = np.float32(ZERO_POINT)
+LOWEST = np.float32(-87)  # exp of it is the last above float32's smallest normal number
+_CHUNK = 512
+# Cephes' expf (S. L. Moshier): log2(e), ln 2 as the sum of two, and the polynomial of (exp(r) - 1 - r) / r^2.
+_LOG2_E, _LN2, _LN2_REST = np.float32(1.44269504088896341), np.float32(0.693359375), np.float32(-2.12194440e-4)
+_P = tuple(np.float32(p) for p in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1))
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
@@ -149,3 +155,25 @@ def scan(
                     _cell(hidden, lane, cell, lane, gates, places, constants)
                     if step >= begin[d]:
                         _keep(states, place[d] + step - begin[d], hidden, lane, constants)
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+def exponentiate(values: Any, bits: Any) -> None:
+    """Turn values (n,), at most 88, into exp(values) within 1e-7 of it, those below LOWEST as if they were LOWEST.
+
+    `bits` is the same memory as int32, whose exponent field takes the power of two. That waits in a buffer of its own:
+    the compiler makes vectors of a loop only if what it writes and what it reads lie apart.
+    """
+    powers = np.empty(_CHUNK, np.int32)
+    for start in range(0, len(values), _CHUNK):
+        part, whole = values[start : start + _CHUNK], bits[start : start + _CHUNK]
+        for n in range(len(part)):
+            x = part[n]
+            x = LOWEST if x < LOWEST else x
+            power = (x * _LOG2_E + _ROUND) - _ROUND
+            r = (x - power * _LN2) - power * _LN2_REST
+            p = ((((_P[0] * r + _P[1]) * r + _P[2]) * r + _P[3]) * r + _P[4]) * r + _HALF
+            part[n] = p * (r * r) + r + _ONE
+            powers[n] = np.int32(power) << np.int32(23)
+        for n in range(len(part)):
+            whole[n] += powers[n]
