@@ -201,6 +201,14 @@ def test_faint_sums_are_lost_if_they_are_not_summed_again(monkeypatch: pytest.Mo
     assert (token_losses(*given) - plain_losses(*given)).abs().min() > 1
 
 
+def test_tokens_of_faint_sums_are_summed_again_without_a_product_for_every_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = cancelling(500)
+    monkeypatch.setattr(Tensor, "logsumexp", lambda *_, **__: pytest.fail("summed term by term"))
+    assert_equal_to_plain(given)
+
+
 @pytest.mark.parametrize("excess", [1, 50, 110])
 def test_sums_that_are_not_faint_may_be_summed_again(excess: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "FAINT", inf)
