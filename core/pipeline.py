@@ -110,9 +110,8 @@ def build_model(run: ModelRun, progress: Progress = SILENT) -> models.Classifier
             "seed": run.train.seed,
             "n_train": min(run.train.limit or len(data.train), len(data.train)),
             "seconds": time.perf_counter() - start,
-            "spec": run.model_dump(mode="json"),
             "history": {"epochs": fitting.as_rows(trained.history), "corpus": data.corpus.source},
-            "versions": runtime.versions(),
+            **provenance(run),
         }
     )
     return trained.model

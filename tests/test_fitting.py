@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from core.config import TrainSpec
-from core.lstm.fitting import EpochReport, Fit, Loss, Schedule, as_rows, mean_loss
+from core.lstm.fitting import EpochReport, Fit, Schedule, as_rows, mean_loss
 from core.text.tokens import Batch, Encoded
 
 CPU = torch.device("cpu")
@@ -42,9 +42,9 @@ def documents() -> Encoded:
     return Encoded(ids.ravel().astype(np.int32), np.arange(0, 3 * DOCUMENTS + 1, 3), labels, 0.0, 0.0)
 
 
-def fit_of(model: Bag, schedule: Schedule = lambda step, steps: 1.0, loss: Loss | None = None, **settings: Any) -> Fit:
+def fit_of(model: Bag, schedule: Schedule = lambda step, steps: 1.0, **settings: Any) -> Fit:
     spec = TrainSpec.model_validate({"batch_size": 8, "max_epochs": 3, "learning_rate": 0.05} | settings)
-    return Fit(model, loss or model.loss, documents(), documents(), spec, schedule)
+    return Fit(model, model.loss, documents(), documents(), spec, schedule)
 
 
 def losses(history: tuple[EpochReport, ...]) -> list[EpochReport]:

@@ -6,7 +6,6 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from core import runtime
 from core.config import FLOAT_BITS, PRESETS, EvaluationSpec, Recipe
 from core.measurement import evaluation, stats
 from core.measurement.evaluation import Evaluation
@@ -47,9 +46,8 @@ def make_row(spec: EvaluationSpec, outcome: Evaluation, class_names: tuple[str, 
         "split": spec.split if spec.documents is None else "file",
         "test_limit": spec.limit,
         **{name: scores[name] for name in columns},
-        "spec": spec.model_dump(mode="json"),
         "detail": {"class_names": list(class_names), **rest, **detail},
-        "versions": runtime.versions(),
+        **provenance(spec),
     }
 
 

@@ -235,9 +235,8 @@ def _train(store: Store, run: TransformerRun, progress: Progress) -> None:
             "seed": run.train.seed,
             "n_train": min(run.train.limit or len(corpus.train), len(corpus.train)),
             "seconds": time.perf_counter() - start,
-            "spec": run.model_dump(mode="json"),
             "history": {"epochs": history, "corpus": corpus.source, "base": bases.words(run.model)},
-            "versions": versions(),
+            **provenance(run, versions()),
         }
     )
 

@@ -6,6 +6,7 @@ import torch
 from core.config import Spec
 from core.measurement import evaluation
 from core.measurement.evaluation import Evaluation
+from core.storage.records import provenance
 from core.storage.store import Row, Store
 from core.transformers.transformer_config import METHOD_BITS, TransformerEvaluation
 
@@ -42,9 +43,8 @@ def make_row(
         "split": spec.split if spec.documents is None else "file",
         "test_limit": spec.limit,
         **{name: scores.get(name) for name in COLUMNS},
-        "spec": spec.model_dump(mode="json"),
         "detail": {"class_names": list(class_names), "dead_lstm": False, **rest, **detail},
-        "versions": versions,
+        **provenance(spec, versions),
     }
 
 
@@ -55,8 +55,7 @@ def save(store: Store, spec: Spec, outcome: Evaluation, row: Row) -> None:
         "labels": torch.from_numpy(outcome.labels.astype(np.int16)),
         "log_probabilities": torch.from_numpy(outcome.log_probabilities).half(),
     }
-    meta = {"spec": spec.model_dump(mode="json"), "versions": row["versions"]}
-    store.save_tensors("evaluations", spec.fingerprint(), arrays, meta)
+    store.save_tensors("evaluations", spec.fingerprint(), arrays, provenance(spec, row["versions"]))
     store.save_result(row)
 
 
