@@ -34,7 +34,7 @@ from core.measurement import evaluation, results
 from core.measurement.evaluation import Evaluation
 from core.quantization import calibration, engine, packing
 from core.quantization.residents import KEPT, Resident
-from core.storage.records import StoredCheckpoints, provenance
+from core.storage.records import StoredCheckpoints, model_card, provenance
 from core.storage.store import Row, Store
 from core.text import inputs
 from core.text.corpora import Documents
@@ -102,18 +102,8 @@ def build_model(run: ModelRun, progress: Progress = SILENT) -> models.Classifier
     trained = training.train(run, data, progress.epoch, partial(progress.stage, "train"), StoredCheckpoints(run))
     meta = provenance(run) | {"vocabulary_size": len(data.vocabulary), "classes": len(data.corpus.class_names)}
     store.save_tensors("weights", key, trained.model.state_dict(), meta)
-    store.save_model_card(
-        {
-            "key": key,
-            "corpus": run.corpus.name,
-            "model": run.model.kind,
-            "seed": run.train.seed,
-            "n_train": min(run.train.limit or len(data.train), len(data.train)),
-            "seconds": time.perf_counter() - start,
-            "history": {"epochs": fitting.as_rows(trained.history), "corpus": data.corpus.source},
-            **provenance(run),
-        }
-    )
+    history = {"epochs": fitting.as_rows(trained.history), "corpus": data.corpus.source}
+    store.save_model_card(model_card(run, len(data.train), time.perf_counter() - start, history))
     return trained.model
 
 

@@ -154,12 +154,17 @@ def test_an_outcome_comes_back(kind: ModelKind) -> None:
     assert found["log_probabilities"].argmax(axis=1).tolist() == outcome.predictions.tolist()
 
 
-def test_log_probabilities_lie_on_disk_in_half_precision() -> None:
-    key = saved(spec_of(), outcome_of())["key"]
-    tensors, _ = Store().load_tensors("evaluations", key) or pytest.fail("nothing was saved")
+@pytest.mark.parametrize(("classes", "kept"), [(2, torch.uint8), (256, torch.uint8), (257, torch.int16)])
+def test_an_outcome_lies_small_on_disk(classes: int, kept: torch.dtype) -> None:
+    labels = np.arange(classes)
+    outcome = Evaluation(np.eye(classes, dtype=np.float32), labels[::-1].copy(), labels, None, 0.0)
+    results.save(Store(), spec_of(), outcome, results.make_row(spec_of(), outcome, tuple(map(str, labels)), DETAIL))
+    tensors, _ = Store().load_tensors("evaluations", spec_of().fingerprint()) or pytest.fail("nothing was saved")
     types = {name: tensor.dtype for name, tensor in tensors.items()}
-    expected = {"predictions": torch.int16, "labels": torch.int16, "log_probabilities": torch.float16}
-    assert types == expected
+    assert types == {"predictions": kept, "labels": kept, "log_probabilities": torch.float16}
+    found = results.load_outcome(Store(), spec_of().fingerprint())
+    assert found is not None
+    assert (found["labels"].tolist(), found["predictions"].tolist()) == (labels.tolist(), labels[::-1].tolist())
 
 
 @pytest.mark.parametrize("classes", [2, 64, 200])

@@ -54,19 +54,24 @@ def make_row(spec: EvaluationSpec, outcome: Evaluation, class_names: tuple[str, 
 def save(store: Store, spec: EvaluationSpec, outcome: Evaluation, row: Row) -> None:
     """Save arrays, then the row that makes them visible.
 
-    Arrays: predictions (N,), labels (N,) int16, log_probabilities (N, C) float16; for a float generative
-    model also, as another kind, the token losses that differences are taken from.
+    For a float generative model also, as another kind, the token losses that differences are taken from.
     """
     key, meta = spec.fingerprint(), provenance(spec)
-    arrays = {
-        "predictions": torch.from_numpy(outcome.predictions.astype(np.int16)),
-        "labels": torch.from_numpy(outcome.labels.astype(np.int16)),
-        "log_probabilities": torch.from_numpy(outcome.log_probabilities).half(),
-    }
-    store.save_tensors("evaluations", key, arrays, meta)
+    store.save_tensors("evaluations", key, outcome_tensors(outcome), meta)
     if spec.variant.recipe is None and outcome.token_losses is not None:
         store.save_tensors("token_losses", key, {"token_losses": torch.from_numpy(outcome.token_losses)}, meta)
     store.save_result(row)
+
+
+def outcome_tensors(outcome: Evaluation) -> dict[str, torch.Tensor]:
+    """Return what is kept of an outcome: log_probabilities (N, C) float16, predictions and labels (N,) as class ids.
+
+    Ids take one byte where the classes' number allows it, else two.
+    """
+    logs = torch.from_numpy(outcome.log_probabilities).half()
+    ids = torch.uint8 if logs.shape[1] <= 256 else torch.int16
+    predictions, labels = (torch.from_numpy(each).to(ids) for each in (outcome.predictions, outcome.labels))
+    return {"predictions": predictions, "labels": labels, "log_probabilities": logs}
 
 
 def load_outcome(store: Store, key: str) -> dict[str, np.ndarray] | None:
@@ -79,7 +84,8 @@ def load_outcome(store: Store, key: str) -> dict[str, np.ndarray] | None:
         return None
     tensors, _ = found
     logs = torch.log_softmax(tensors["log_probabilities"].double(), dim=1)
-    return {name: tensor.numpy() for name, tensor in (tensors | {"log_probabilities": logs}).items()}
+    ids = {name: tensors[name].long().numpy() for name in ("predictions", "labels")}
+    return {**ids, "log_probabilities": logs.numpy()}
 
 
 def contrast(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> Row:

@@ -12,6 +12,22 @@ def provenance(spec: Spec, versions: Row | None = None) -> Row:
     return {"spec": spec.model_dump(mode="json"), "versions": versions or runtime.versions()}
 
 
+def model_card(run: Spec, documents: int, seconds: float, history: Row, versions: Row | None = None) -> Row:
+    """Return the row of a model trained as `run` (a corpus, a model, a training) says, on at most so many documents."""
+    about = provenance(run, versions)
+    corpus, model, train = (about["spec"][part] for part in ("corpus", "model", "train"))
+    return {
+        "key": run.fingerprint(),
+        "corpus": corpus["name"],
+        "model": model["kind"],
+        "seed": train["seed"],
+        "n_train": min(train["limit"] or documents, documents),
+        "seconds": seconds,
+        "history": history,
+        **about,
+    }
+
+
 class StoredCheckpoints:
     """The state between epochs of the training of a spec, under its fingerprint."""
 

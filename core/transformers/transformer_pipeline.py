@@ -24,7 +24,7 @@ from core.measurement import results
 from core.measurement.evaluation import Evaluation
 from core.pipeline import SILENT, Progress
 from core.seeding import derive
-from core.storage.records import StoredCheckpoints, provenance
+from core.storage.records import StoredCheckpoints, model_card, provenance
 from core.storage.store import Row, Store
 from core.text import inputs
 from core.text.corpora import Documents
@@ -227,18 +227,8 @@ def _train(store: Store, run: TransformerRun, progress: Progress) -> None:
     store.save_tensors("tokenizers", key, {"json": text}, provenance(run, versions()))
     meta = provenance(run, versions()) | {"config": bases.configuration(base.model), "base": bases.words(run.model)}
     store.save_tensors("weights", key, base.model.state_dict(), meta)
-    store.save_model_card(
-        {
-            "key": key,
-            "corpus": run.corpus.name,
-            "model": run.model.kind,
-            "seed": run.train.seed,
-            "n_train": min(run.train.limit or len(corpus.train), len(corpus.train)),
-            "seconds": time.perf_counter() - start,
-            "history": {"epochs": history, "corpus": corpus.source, "base": bases.words(run.model)},
-            **provenance(run, versions()),
-        }
-    )
+    about = {"epochs": history, "corpus": corpus.source, "base": meta["base"]}
+    store.save_model_card(model_card(run, len(corpus.train), time.perf_counter() - start, about, versions()))
 
 
 def _load_base(run: TransformerRun) -> bases.Base:

@@ -1,10 +1,7 @@
 """The row of a transformer's result: as `results` makes an LSTM's, in the same table."""
 
-import numpy as np
-import torch
-
 from core.config import Spec
-from core.measurement import evaluation
+from core.measurement import evaluation, results
 from core.measurement.evaluation import Evaluation
 from core.storage.records import provenance
 from core.storage.store import Row, Store
@@ -50,12 +47,8 @@ def make_row(
 
 def save(store: Store, spec: Spec, outcome: Evaluation, row: Row) -> None:
     """Save arrays, then the row that makes them visible; as `results.save`."""
-    arrays = {
-        "predictions": torch.from_numpy(outcome.predictions.astype(np.int16)),
-        "labels": torch.from_numpy(outcome.labels.astype(np.int16)),
-        "log_probabilities": torch.from_numpy(outcome.log_probabilities).half(),
-    }
-    store.save_tensors("evaluations", spec.fingerprint(), arrays, provenance(spec, row["versions"]))
+    about = provenance(spec, row["versions"])
+    store.save_tensors("evaluations", spec.fingerprint(), results.outcome_tensors(outcome), about)
     store.save_result(row)
 
 
