@@ -12,7 +12,7 @@ from hypothesis import settings
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 if TYPE_CHECKING:  # what imports torch is imported by the fixtures, see below
-    from commands import Run
+    from command_line import Run
     from compared import Place
 
     from core.display.curves import Shelf
@@ -76,7 +76,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> "Run":
     """The command line."""
-    from commands import command_line
+    from command_line import command_line
 
     return command_line(capsys)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from commands import DISCRIMINATIVE, GENERATIVE, QUICK, Run
+from command_line import DISCRIMINATIVE, GENERATIVE, QUICK, Run
 from tiny import CLASSES, computations, rows_of, write_rows
 
 import core.__main__ as cli

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import DISCRIMINATIVE, Run, process
+from command_line import DISCRIMINATIVE, Run, process
 from tiny import workplace, write_rows
 
 from core.storage.store import DATABASE, Store

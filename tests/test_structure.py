@@ -125,7 +125,7 @@ FILES = listed_python_files()
 CORE = [path for path in FILES if path.is_relative_to(ROOT / "core")]
 MODULES = [path for path in CORE if path.stem != "__init__"]
 PAGES = [path for path in FILES if path.parent == ROOT / "pages" or path == ROOT / "app.py"]
-TESTS = [path for path in FILES if path.parent == ROOT / "tests"]
+TESTS = [path for path in FILES if path.is_relative_to(ROOT / "tests")]
 
 
 def imported(source: str) -> set[str]:
@@ -234,7 +234,8 @@ def test_nothing_stores_code_as_data() -> None:
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
 def test_core_modules_with_functions_have_a_test_file(path: Path) -> None:
-    wanted = ROOT / "tests" / ("test_cli.py" if path.stem == "__main__" else f"test_{path.stem}.py")
+    name = "test_cli.py" if path.stem == "__main__" else f"test_{path.stem}.py"
+    wanted = ROOT / "tests" / path.relative_to(ROOT / "core").with_name(name)
     has_functions = any(functions(path.read_text()))
     assert wanted in TESTS or not has_functions
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studies import QUICKEST, SMALL, lasting, stored_rows, study_of
+from small_studies import QUICKEST, SMALL, lasting, stored_rows, study_of
 from tiny import computations, forget_corpora
 
 from core import pipeline

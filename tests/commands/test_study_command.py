@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from commands import Run, process
-from studies import QUICKEST, study_of, write_study
+from command_line import Run, process
+from small_studies import QUICKEST, study_of, write_study
 from tiny import forget_corpora
 
 from core.storage.store import Store

@@ -3,7 +3,7 @@
 from itertools import groupby
 
 import pytest
-from studies import QUICK, SMALL, study_of
+from small_studies import QUICK, SMALL, study_of
 from tiny import CLASSES, RUN, forget_corpora, specify
 
 from core import pipeline

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 import transformers_tiny
-from commands import Run, command_line
+from command_line import Run, command_line
 
 from core.commands import transformer_command
 from core.errors import InputError

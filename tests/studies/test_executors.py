@@ -9,8 +9,9 @@ from pathlib import Path
 import dask
 import pytest
 import torch
+from browser import ROOT
 from distributed.utils import get_mp_context
-from studies import QUICKEST, lasting, stored_rows, study_of
+from small_studies import QUICKEST, lasting, stored_rows, study_of
 from tiny import forget_corpora, workplace
 
 from core.errors import InputError
@@ -55,10 +56,9 @@ def die_in_work(unit: str, mark: str) -> object:
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Cluster]:
     """Two processes that the tests of this module share; forked from one that has imported everything, to be quick."""
-    tests = os.path.dirname(__file__)
     forking = dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
     with forking, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([tests, os.path.dirname(tests)]))
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, [Path(__file__).parent, ROOT / "tests", ROOT])))
         get_mp_context().set_forkserver_preload(
             ["distributed", "core.studies.study", "core.quantization.ptq", "test_executors"]
         )
