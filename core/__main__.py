@@ -25,6 +25,7 @@ from core.lstm.fitting import EpochReport
 from core.quantization.residents import KEPT
 from core.storage.store import Row, Store
 from core.text import corpora
+from core.verdicts.paper import STUDIED
 
 app = typer.Typer(
     help="Quantize text classifiers from 8 to 3 bits and measure what it does.",
@@ -198,9 +199,21 @@ def sweep(
 
 
 @app.command()
-def table(corpus: CorpusName) -> None:
-    """Print the stored accuracies of a corpus as Markdown tables."""
-    print(tables.accuracy_table(corpus))
+def table(
+    corpus: Annotated[str | None, typer.Argument(help="A corpus (default: the study's).")] = None,
+) -> None:
+    """Print a corpus's stored accuracies as Markdown tables; without one, the page of the study's results."""
+    print(tables.accuracy_table(corpus) if corpus else tables.results_page(STUDIED))
+
+
+@app.command()
+def verdicts(
+    corpus: Annotated[list[str] | None, typer.Argument(help="One corpus or more (default: the study's).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print which claims of the study hold on stored results: Markdown, or JSON with rules and reasons."""
+    rows = tables.verdicts(corpus or STUDIED)
+    _print(rows, tables.verdict_table(rows), as_json)
 
 
 app.command(name="study")(study_command.study_command)

@@ -9,6 +9,7 @@ from tiny import CLASSES, computations, rows_of, write_rows
 
 import core.__main__ as cli
 from core import pipeline
+from core.commands import tables
 from core.lstm import training
 from core.storage.store import Store
 
@@ -187,6 +188,13 @@ def test_training_is_not_lost_with_its_record(run: Run, own: str, monkeypatch: p
     monkeypatch.setattr(training, "train", lambda *_: pytest.fail("trained again"))
     assert run(*train).out == f"discriminative on {own}: trained, but the store has lost its history\n"
     assert run(*train, "--json").json["spec"]["train"]["max_epochs"] == 1
+
+
+def test_table_and_verdicts_print_what_the_store_says(run: Run) -> None:
+    assert run("table", "reuters-r8").out == f"{tables.accuracy_table('reuters-r8')}\n"
+    rows = tables.verdicts(["reuters-r8"])
+    assert run("verdicts", "reuters-r8").out == f"{tables.verdict_table(rows)}\n"
+    assert run("verdicts", "reuters-r8", "--json").json == rows
 
 
 # Help

@@ -1,15 +1,15 @@
-"""README: its example runs, its links lead somewhere, its table is what the store says."""
+"""README: its example runs, its links lead somewhere, its tables are what the store says."""
 
 import re
 import subprocess
 import sys
 
-import pytest
 from browser import ROOT
 
 from core.commands import tables
 from core.config import MODEL_KINDS
 from core.storage.store import Store
+from core.verdicts.paper import STUDIED
 
 README = (ROOT / "README.md").read_text()
 
@@ -49,14 +49,14 @@ def test_every_make_target_that_is_named_exists():
     assert named - targets == set()
 
 
-TABLES = re.findall(r"<!-- table (\S+) -->\n(.*?)\n<!-- end of table -->", README, flags=re.DOTALL)
+def test_the_summary_is_what_the_store_prints():
+    (written,) = re.findall(r"<!-- summary -->\n(.*?)\n<!-- end of summary -->", README, flags=re.DOTALL)
+    assert written.strip() == tables.summary_table(STUDIED)
 
 
-@pytest.mark.parametrize(("corpus", "written"), TABLES, ids=lambda value: value[:12])
-def test_a_results_table_is_what_the_store_prints(corpus, written):
-    assert written.strip() == tables.accuracy_table(corpus)
+def test_the_page_of_results_is_what_the_store_prints():
+    assert (ROOT / "docs" / "results.md").read_text().strip() == tables.results_page(STUDIED)
 
 
-def test_every_corpus_with_stored_lstms_has_its_table():
-    trained = {card["corpus"] for card in Store().model_cards() if card["model"] in MODEL_KINDS}
-    assert {corpus for corpus, _ in TABLES} == trained
+def test_every_corpus_with_stored_lstms_is_on_the_page_of_results():
+    assert {card["corpus"] for card in Store().model_cards() if card["model"] in MODEL_KINDS} == set(STUDIED)

@@ -1,13 +1,64 @@
-"""Stored results as Markdown, for READMEs and papers."""
+"""Stored results and what they say of the study, as Markdown for READMEs and papers."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NoReturn
 
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS
 from core.errors import InputError
 from core.measurement import stats
 from core.storage.store import Row, Store
+from core.verdicts import paper
+from core.verdicts.paper_figures import figure_of
+from core.verdicts.redo_claims import CLAIMS
+from core.verdicts.study_rows import StudyRows
 
 DEAD_MARK = "†"
 SCHEMES = (None, "conditional", "unconditional")
 SETTINGS = ("preset", "ranges", "head", "calibration")
+SUMMARY_RANGES = ("fitted", "percentile")
+SUMMARY_WIDTHS = (4, 3)
+
+
+INTRODUCTION = f"""# Results of the study
+
+Printed by `python -m core table` from the store: float weights of seed 0 on the corpus's test documents, calibration
+seed 0 or, where a cell says so, the mean over several draws. A cell is accuracy in percent / variance of the LSTM's
+output; {DEAD_MARK} marks a dead LSTM, whose output does not depend on the text."""
+
+
+def results_page(corpora: Sequence[str]) -> str:
+    """Return all there is on these corpora as one Markdown page: low widths, verdicts, then every stored setting.
+
+    Raises InputError for a corpus without results.
+    """
+    parts = [
+        INTRODUCTION,
+        "## Everything at 4 and 3 bits",
+        summary_table(corpora),
+        "## What agrees with the paper, and what does not",
+        verdict_table(verdicts(corpora)),
+    ]
+    for corpus in corpora:
+        parts += [f"## {corpus}", accuracy_table(corpus)]
+    return "\n\n".join(parts)
+
+
+def summary_table(corpora: Sequence[str]) -> str:
+    """Return one line for each corpus and model: in float, and everything at 4 and 3 bits by either range rule.
+
+    GPFQ, class-conditional calibration; cells as in `accuracy_table`. Raises InputError for a corpus without results.
+    """
+    columns = [(ranges, bits) for ranges in SUMMARY_RANGES for bits in SUMMARY_WIDTHS]
+    heads = ["corpus", "model", "float", *(f"{bits} bits, {ranges}" for ranges, bits in columns)]
+    lines = [_line(heads), _line(["---"] * 2 + ["--:"] * (len(heads) - 2))]
+    for corpus, model in product(corpora, MODEL_KINDS):
+        rows = [row for row in _plain_rows(corpus, seed=0) if row["model"] == model]
+        plain = [row for row in rows if row["bits"] == FLOAT_BITS]
+        settings = [("uniform", ranges, "gpfq", "conditional") for ranges, _ in columns]
+        cells = [_cells(rows, setting, bits) for setting, (_, bits) in zip(settings, columns, strict=True)]
+        lines.append(_line([corpus, model, _cell(plain), *cells]))
+    return "\n".join(lines)
 
 
 def accuracy_table(corpus: str, seed: int = 0) -> str:
@@ -18,12 +69,51 @@ def accuracy_table(corpus: str, seed: int = 0) -> str:
     output behind a slash; DEAD_MARK stands where the output is constant.
     Raises InputError if the store has no such results.
     """
-    rows = Store().results(corpus=corpus, noise=0.0, seed=seed, split="test", test_limit=None)
-    rows = [row for row in rows if _is_plain(row)]
-    if not rows:
-        raise InputError(f"the store has no results for {corpus!r}; run sweep {corpus} first")
+    rows = _plain_rows(corpus, seed)
     parts = ([row for row in rows if row["model"] == model] for model in MODEL_KINDS)
     return "\n\n".join(_model_table(part) for part in parts if part)
+
+
+def verdicts(corpora: Sequence[str]) -> list[Row]:
+    """Return each claim of the study with its verdict on each corpus, in the paper's order.
+
+    A row has figure, section, claim, rule (what the verdict follows from), verdicts and explanations by corpus.
+    Raises InputError for a corpus without results.
+    """
+    found = {corpus: paper.judge_all(_study_rows(corpus), [corpus]) for corpus in corpora}
+    return [
+        {
+            "figure": figure_of(claim.figure).source,
+            "section": claim.section,
+            "claim": claim.sentence,
+            "rule": claim.rule,
+            "verdicts": {corpus: found[corpus][place].words for corpus in corpora},
+            "explanations": {corpus: found[corpus][place].explanation for corpus in corpora},
+        }
+        for place, claim in enumerate(CLAIMS)
+    ]
+
+
+def verdict_table(rows: Sequence[Row]) -> str:
+    """Return what `verdicts` gave as a table, a column for each corpus."""
+    corpora = list(rows[0]["verdicts"])
+    lines = [_line(["figure", "claim", *corpora]), _line(["---"] * (2 + len(corpora)))]
+    lines += [_line([row["figure"], row["claim"], *row["verdicts"].values()]) for row in rows]
+    return "\n".join(lines)
+
+
+def _study_rows(corpus: str) -> StudyRows:
+    rows = paper.read([corpus])
+    return rows if rows.rows else _refuse(corpus)
+
+
+def _plain_rows(corpus: str, seed: int) -> list[Row]:
+    rows = Store().results(corpus=corpus, noise=0.0, seed=seed, split="test", test_limit=None)
+    return [row for row in rows if _is_plain(row)] or _refuse(corpus)
+
+
+def _refuse(corpus: str) -> NoReturn:
+    raise InputError(f"the store has no results for {corpus!r}; run sweep {corpus} first")
 
 
 def _model_table(rows: list[Row]) -> str:
@@ -38,8 +128,7 @@ def _model_table(rows: list[Row]) -> str:
     ]
     settings = sorted({tuple(row[name] for name in SETTINGS) for row in rows if row["bits"] != FLOAT_BITS})
     for setting in settings:
-        cells = (_cell([row for row in rows if row["bits"] == bits and _is(row, setting)]) for bits in BIT_WIDTHS)
-        lines.append(_line([*setting, *cells]))
+        lines.append(_line([*setting, *(_cells(rows, setting, bits) for bits in BIT_WIDTHS)]))
     return "\n".join(lines)
 
 
@@ -55,6 +144,10 @@ def _is(row: Row, setting: tuple[str, ...]) -> bool:
     return [row[name] for name in SETTINGS[1:]] == others and (
         row["preset"] == preset or row["bits"] == max(BIT_WIDTHS)
     )
+
+
+def _cells(rows: list[Row], setting: tuple[str, ...], bits: int) -> str:
+    return _cell([row for row in rows if row["bits"] == bits and _is(row, setting)])
 
 
 def _cell(rows: list[Row]) -> str:

@@ -1,10 +1,11 @@
-"""Stored results as Markdown."""
+"""Stored results and verdicts as Markdown."""
 
 import pytest
 
 from core.commands import tables
 from core.errors import InputError
 from core.storage.store import Store
+from core.verdicts import paper
 
 
 def spec(train: dict[str, object] | None = None, **recipe: object) -> dict[str, object]:
@@ -73,6 +74,51 @@ def test_noise_limits_other_seeds_parts_of_classes_and_ranges_set_by_hand_stay_o
     assert tables.accuracy_table("toy").count("\n") == 3
 
 
-def test_a_corpus_without_results_is_refused(tmp_cache):
+LOW = [(ranges, bits) for ranges in ("fitted", "percentile") for bits in (4, 3)]
+
+
+def test_the_summary_is_low_widths_of_the_uniform_preset_by_both_range_rules(tmp_cache):
+    save(1, **FLOAT)
+    for key, (ranges, bits) in enumerate(LOW, 10):
+        save(key, ranges=ranges, bits=bits, accuracy=key / 100, lstm_variance=0.0 if bits == 3 else 0.5)
+    save(20, preset="paper-code", accuracy=0.7)
+    save(21, head="round", accuracy=0.7)
+    save(22, calibration="unconditional", accuracy=0.7)
+    heads, _, generative, discriminative = tables.summary_table(["toy"]).splitlines()
+    assert (
+        heads
+        == "| corpus | model | float | 4 bits, fitted | 3 bits, fitted | 4 bits, percentile | 3 bits, percentile |"
+    )
+    cells = "95.0 / 0.25 | 10.0 / 0.50 | 11.0† / 0.00 | 12.0 / 0.50 | 13.0† / 0.00"
+    assert generative == f"| toy | generative | {cells} |"
+    assert discriminative == "| toy | discriminative |  |  |  |  |  |"
+
+
+def test_verdicts_are_those_of_the_paper_page():
+    rows, judged = tables.verdicts(["dbpedia-14"]), paper.judge_all(paper.read(["dbpedia-14"]), ["dbpedia-14"])
+    assert [row["claim"] for row in rows] == [judgement.claim.sentence for judgement in judged]
+    assert [row["verdicts"] for row in rows] == [{"dbpedia-14": judgement.words} for judgement in judged]
+    assert [row["explanations"]["dbpedia-14"] for row in rows] == [judgement.explanation for judgement in judged]
+
+
+def test_a_table_of_verdicts_has_a_line_for_each_claim_and_a_column_for_each_corpus():
+    row = {"figure": "Figure 6", "claim": "It falls.", "verdicts": {"a": "reproduced", "b": "not measured yet"}}
+    assert tables.verdict_table([row, row]).splitlines() == [
+        "| figure | claim | a | b |",
+        "| --- | --- | --- | --- |",
+        *["| Figure 6 | It falls. | reproduced | not measured yet |"] * 2,
+    ]
+
+
+def test_the_page_of_results_holds_every_table(tmp_cache):
+    save(1, **FLOAT)
+    save(2)
+    page = tables.results_page(["toy"])
+    verdicts = tables.verdict_table(tables.verdicts(["toy"]))
+    assert all(part in page for part in (tables.summary_table(["toy"]), verdicts, tables.accuracy_table("toy")))
+
+
+@pytest.mark.parametrize("make", [tables.accuracy_table, tables.summary_table, tables.verdicts])
+def test_a_corpus_without_results_is_refused(tmp_cache, make):
     with pytest.raises(InputError, match="no results for 'toy'; run sweep toy first"):
-        tables.accuracy_table("toy")
+        make("toy" if make is tables.accuracy_table else ["toy"])
