@@ -215,7 +215,7 @@ def distances(corpus: str) -> list[Row]:
     """Return all stored distances between draws of a corpus.
 
     A row has key, corpus, model, seed, first and second (how each set was drawn), draw, documents (how many each set
-    has), ks and curves by site (see `evaluation.compare_documents`), spec, versions, source.
+    has), ks by site (see `evaluation.compare_documents`), spec, versions, source.
     """
     found = (_distance(key) for key in Store().keys("distances"))
     return [row for row in found if row and row["corpus"] == corpus]
@@ -224,17 +224,16 @@ def distances(corpus: str) -> list[Row]:
 def _distance(key: str) -> Row | None:
     if not (found := Store().load_tensors("distances", key)):
         return None
-    tensors, meta = found
+    _, meta = found
     spec = DistanceSpec.model_validate(meta["spec"])
     row: Row = {"key": key, "corpus": spec.run.corpus.name, "model": spec.run.model.kind}
     row |= {"seed": spec.run.train.seed, "first": spec.first.label, "second": spec.second.label}
-    row |= {"draw": spec.first.seed, "curves": {site: curve.tolist() for site, curve in tensors.items()}}
-    return row | meta | {"source": "store"}
+    return row | {"draw": spec.first.seed} | meta | {"source": "store"}
 
 
 def trained(run: ModelRun) -> bool:
     """Say whether the store has the weights of a run."""
-    return Store().find_model_card(_resolve_run(run).fingerprint()) is not None
+    return Store().has_tensors("weights", _resolve_run(run).fingerprint())
 
 
 def stored(spec: VariantSpec) -> bool:

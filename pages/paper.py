@@ -10,13 +10,18 @@ from core.verdicts.study_rows import StudyRows
 from pages import parts
 
 RULES = """A claim is a list of tests on stored results. Each is a difference between two means over draws (calibration,
-noise or weights seeds) that must reach a stated size with its 95 % interval on the right side: Student's, over draws
-of the same seeds where there are two or more, else over separate draws. With a single draw the interval is that of
-the test documents, as if drawn apart for each side, and the verdict says so.
+noise or weights seeds) with its 95 % interval: Student's, over draws of the same seeds where there are two or more,
+else over separate draws. A test holds if the difference reaches a stated size with its interval on the right side, and
+fails if the whole interval falls short of that size; else the interval is too wide to tell.
 
-- **reproduced**: the tests hold under every condition measured, the paper's own method among them.
-- **not reproduced**: they fail under every condition measured.
+All draws are asked the same test documents. Between the two models the interval covers the sampling of these documents
+too, as if drawn apart for each; between two settings of one model it does not, and speaks of these documents. With a
+single draw it is the documents' interval alone, and the verdict says so.
+
+- **reproduced**: the tests hold under every condition that can tell, the paper's own method among them.
+- **not reproduced**: they fail under every condition that can tell.
 - **depends on ...**: they hold under some; named is what separates these from the others.
+- **undecided**: under the claim's own method the interval is too wide to tell.
 - **not measured yet**: the rows of the claim's own method are missing."""
 
 

@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 from core import pipeline
+from core.config import CalibrationSpec
 from core.storage.store import Row
 from core.verdicts.study_rows import StudyRows
 
@@ -25,6 +26,7 @@ def row(accuracy: float = 0.9, bits: int = 3, model: str = "generative", n: int 
     run = pipeline.specify(CORPUS, model, run={"noise": train_noise}).variant.run  # type: ignore[arg-type]
     detail = {"dead_lstm": columns["lstm_variance"] == 0, "majority_share": 0.5, "class_names": CLASSES, "ks": {}}
     correct = round(accuracy * n)
+    calibration = None if plain else CalibrationSpec.parse(columns["calibration"]).model_dump(mode="json")
     return {
         "key": f"{next(_keys):016x}",
         "model": model,
@@ -33,7 +35,13 @@ def row(accuracy: float = 0.9, bits: int = 3, model: str = "generative", n: int 
         "n": n,
         "correct": correct,
         "accuracy": correct / n,
-        "spec": {"variant": {"run": run.model_dump(mode="json"), "recipe": None if plain else recipe}},
+        "spec": {
+            "variant": {
+                "run": run.model_dump(mode="json"),
+                "recipe": None if plain else recipe,
+                "calibration": calibration,
+            }
+        },
         "detail": detail | {"densities": {}} | changes.get("detail", {}),
         "versions": {},
     }

@@ -80,7 +80,7 @@ def test_a_distance_is_measured_once_and_found_again(own: str, monkeypatch: pyte
         0,
     )
     assert row["documents"] == [20, 20]
-    assert set(row["ks"]) == set(row["curves"]) == {"embedding", "lstm"}
+    assert set(row["ks"]) == {"embedding", "lstm"}
     assert row["spec"]["first"]["seed"] == 1
     monkeypatch.setattr(evaluation, "compare_documents", lambda *_: pytest.fail("measured again"))
     assert pipeline.measure_distance(spec) == pipeline.find_distance(spec) == row | {"source": "store"}

@@ -75,6 +75,8 @@ def test_find_computes_nothing(own: str, calls: Counter[str]) -> None:
     assert pipeline.trained(spec.variant.run)
     assert pipeline.find(spec) is not None
     assert pipeline.find(specify(own, bits=3)) is None
+    Store().clean("weights")
+    assert not pipeline.trained(spec.variant.run)
     assert not calls
 
 

@@ -148,7 +148,7 @@ def cancel(key: str) -> None:
     if job is None or not job.active:
         return
     _end(folder)
-    with _hold(folder):
+    with suppress(_HeldError), _hold(folder):  # held: it was resumed meanwhile
         state = read_state(folder)
         if state.status in ACTIVE:
             write_state(folder, state.model_copy(update={"status": "cancelled", "updated": time.time()}))

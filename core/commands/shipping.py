@@ -32,6 +32,7 @@ def ship(store: Store, corpus: str) -> int:
     if not rows:
         raise InputError(f"the store has no results for {corpus!r}; run study {corpus} first")
     first = {card["key"] for card in models if _is_first(card["spec"]) and _is_small(store, card["key"])}
+    paired = {row["key"] for row in rows if _is_paired(row) and store.has_tensors("evaluations", row["key"])}
     write_file(store.shipped / f"{Path(corpus).stem}.md", cards.model_card(corpus, models, rows).encode())
     return store.ship(
         {
@@ -39,7 +40,7 @@ def ship(store: Store, corpus: str) -> int:
             ("tokenizers", "tensors"): {key for key in first if store.has_tensors("tokenizers", key)},
             ("models", "row"): {card["key"] for card in models},
             ("distances", "tensors"): {row["key"] for row in pipeline.distances(corpus) if row["spec"]["run"] in runs},
-            ("evaluations", "tensors"): {row["key"] for row in rows if _is_paired(row)},
+            ("evaluations", "tensors"): paired,
             ("evaluations", "row"): {row["key"] for row in rows},
             ("variants", "tensors"): _quantized(store) if corpus == corpora.DEFAULT else set(),
         }
@@ -58,8 +59,8 @@ def _default_variants(corpus: str) -> list[VariantSpec]:
 
 
 def _is_small(store: Store, key: str) -> bool:
-    """Say whether weights may be committed; a lost file is left to the store to complain about."""
-    return not store.has_tensors("weights", key) or store.size_bytes_of("weights", key) <= MAX_WEIGHTS_BYTES
+    """Say whether the store has weights that may be committed."""
+    return store.has_tensors("weights", key) and store.size_bytes_of("weights", key) <= MAX_WEIGHTS_BYTES
 
 
 def _is_first(run: Row) -> bool:

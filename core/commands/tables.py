@@ -109,7 +109,7 @@ def _study_rows(corpus: str) -> StudyRows:
 
 def _plain_rows(corpus: str, seed: int) -> list[Row]:
     rows = Store().results(corpus=corpus, noise=0.0, seed=seed, split="test", test_limit=None)
-    return [row for row in rows if _is_plain(row)] or _refuse(corpus)
+    return [row for row in StudyRows(rows).rows if _is_plain(row)] or _refuse(corpus)
 
 
 def _refuse(corpus: str) -> NoReturn:
@@ -133,9 +133,7 @@ def _model_table(rows: list[Row]) -> str:
 
 
 def _is_plain(row: Row) -> bool:
-    variant = row["spec"]["variant"]
-    by_hand = (variant["recipe"] or {}).get("cell_range") or variant["run"]["train"].get("noise")
-    return row["preset"] != "float-in-brevitas" and row["calibration"] in SCHEMES and not by_hand
+    return row["calibration"] in SCHEMES and row["cell_range"] is None and not row["train_noise"]
 
 
 def _is(row: Row, setting: tuple[str, ...]) -> bool:

@@ -22,8 +22,8 @@ BandwidthRule = Literal["silverman", "scott"]
 
 BANDWIDTH_RULES: tuple[BandwidthRule, ...] = ("silverman", "scott")
 DEAD_VARIANCE = 1e-8
-UNDERFLOW = 750  # exp(-750) is 0 in float64
 """A unit whose variance across documents is below this is constant: it says nothing about the text."""
+UNDERFLOW = 750  # exp(-750) is 0 in float64
 
 _BINS_PER_BANDWIDTH = 32
 _REACH = 6  # bandwidths; the Gaussian kernel beyond holds 2e-9 of its mass

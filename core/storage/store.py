@@ -173,10 +173,12 @@ class Store:
 
         The shipped database is written anew, compact and sorted by key: equal rows give an equal file.
         Nothing else writes to that layer; this is for the command that makes the committed cache.
-        Raises InputError for a key that no layer has.
+        Raises InputError for a key that no layer has in that kind and form.
         """
         entries = list(self.entries())
-        if absent := sorted({key for keys in (wanted or {}).values() for key in keys} - {e.key for e in entries}):
+        there = {(entry.kind, entry.form, entry.key) for entry in entries}
+        asked = ((kind, form, key) for (kind, form), keys in (wanted or {}).items() for key in keys)
+        if absent := sorted({entry[2] for entry in asked if entry not in there}):
             raise InputError(f"no entry has the key {', '.join(absent)}; choose keys that the store lists")
         local = [entry for entry in entries if entry.layer == "local"]
         chosen = [e for e in local if wanted is None or e.key in wanted.get((e.kind, e.form), ())]

@@ -1,23 +1,26 @@
 """Claims about the study's numbers and the verdict that stored rows give on them, by one rule for all.
 
-A claim is a list of tests, each a difference between two means over draws that must reach a stated size with its
-95 % interval on the right side. It is judged under each of its conditions (presets, range rules, corpora), the first
-being the method that the claim is about. The verdict follows from what the conditions say, never from a person.
+A claim is a list of tests, each on a difference between two means over draws and its 95 % interval, which bears the
+test out, contradicts it, or is too wide to tell. It is judged under each of its conditions (presets, range rules,
+corpora), the first being the method that the claim is about. The verdict follows from what the conditions say, never
+from a person.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
-from core.verdicts.draws import Contrast, paired_contrast, separate_contrast, single_contrast
-from core.verdicts.study_rows import QUANTITIES, Setting, StudyRows, Unit, Value
+from core.verdicts.draws import Contrast, paired_contrast, separate_contrast, single_contrast, widened
+from core.verdicts.study_rows import QUANTITIES, Setting, StudyRows, Unit, Value, mean_value
 
 Relation = Literal["above", "below", "within"]
-Outcome = Literal["holds", "fails", "missing"]
-Verdict = Literal["reproduced", "not reproduced", "depends", "not measured yet"]
+Outcome = Literal["holds", "fails", "undecided", "missing"]
+Verdict = Literal["reproduced", "not reproduced", "depends", "undecided", "not measured yet"]
 Condition = Mapping[str, str]
 
+UNDECIDED = "interval too wide to tell"
 FIELD_WORDS = {"preset": "the preset", "ranges": "the range rule", "corpus": "the corpus"}
 
 
@@ -33,8 +36,9 @@ class Side:
 class Test:
     """A quantity of side `a` minus that of `b` (a side or a constant) is above, below or within `size`.
 
-    Above: the difference is `size` or more and its interval lies above 0. Below: `-size` or less, interval below 0.
-    Within: the whole interval lies inside -size..size.
+    Above holds if the difference is `size` or more and its interval lies above 0, and fails if the whole interval lies
+    under `size`; below is the mirror image. Within holds if the whole interval lies inside -size..size, and fails if
+    it lies outside. Anything else is undecided: the interval is too wide to tell.
     """
 
     __test__ = False  # no test of pytest
@@ -44,6 +48,10 @@ class Test:
     b: Side | float
     relation: Relation
     size: float = 0.0
+
+    @property
+    def two_models(self) -> bool:
+        return isinstance(self.b, Side) and self.a.setting.get("model") != self.b.setting.get("model")
 
     @property
     def words(self) -> str:
@@ -114,42 +122,47 @@ class Judgement:
 
     @property
     def explanation(self) -> str:
-        """Say where the claim holds, where it fails and why, and what is not measured; from the findings alone."""
-        return " ".join(filter(None, (_where(self.findings), _why(self.findings), _unmeasured(self.findings))))
+        """Say where the claim holds, where it fails and why, and what cannot be told; from the findings alone."""
+        return " ".join(filter(None, (_where(self.findings), _why(self.findings), _open(self.findings))))
 
 
 def judge(claim: Claim, rows: StudyRows, corpora: Sequence[str]) -> Judgement:
     """Return the verdict on a claim from the rows of these corpora.
 
-    Not measured yet: the claim's own method (its first condition) has too few rows in every corpus to tell.
-    Else, over the conditions that can tell: reproduced if all hold, not reproduced if none does, else depends.
+    Not measured yet: the claim's own method (its first condition) lacks rows in every corpus. Undecided: what is
+    measured of it is too wide to tell. Else, over the conditions that can tell: reproduced if all hold, not reproduced
+    if none does, else depends.
     """
     findings = tuple(
         _find(claim, {"corpus": corpus, **condition}, place == 0, rows)
         for corpus in corpora
         for place, condition in enumerate(claim.conditions)
     )
-    told = [finding for finding in findings if finding.outcome != "missing"]
-    if not any(finding.own for finding in told):
-        return Judgement(claim, "not measured yet", "", findings)
+    own = {finding.outcome for finding in findings if finding.own}
+    if not own & {"holds", "fails"}:
+        return Judgement(claim, "undecided" if "undecided" in own else "not measured yet", "", findings)
+    told = _told(findings)
     outcomes = {finding.outcome for finding in told}
     if len(outcomes) == 2:
         return Judgement(claim, "depends", _separating(told), findings)
     return Judgement(claim, "reproduced" if outcomes == {"holds"} else "not reproduced", "", findings)
 
 
-def contrast(a: Mapping[Unit, Value], b: Mapping[Unit, Value]) -> Contrast:
+def contrast(a: Mapping[Unit, Value], b: Mapping[Unit, Value], two_models: bool = False) -> Contrast:
     """Return a minus b: over draws of the same seeds where there are two or more, else over separate draws.
 
-    With a single draw the interval is that of the test documents, taken as if drawn apart for each side.
+    All draws are asked the same test documents. Between two models the interval covers the sampling of these too, as
+    if drawn apart for each; between two settings of one model it does not. With a single draw it is all there is.
     """
     pairs = [(one, other) for unit, one in a.items() if (other := _partner(unit, b)) is not None]
     if len(pairs) >= 2:
-        return paired_contrast(*([value.value for value in side] for side in zip(*pairs, strict=True)))
-    if min(len(a), len(b)) >= 2:
-        return separate_contrast(*([value.value for value in side.values()] for side in (a, b)))
-    first, second = pairs[0] if pairs else (next(iter(a.values())), next(iter(b.values())))
-    return single_contrast(first.value - second.value, first.variance + second.variance)
+        found = paired_contrast(*([value.value for value in side] for side in zip(*pairs, strict=True)))
+    elif min(len(a), len(b)) >= 2:
+        found = separate_contrast(*([value.value for value in side.values()] for side in (a, b)))
+    else:
+        first, second = pairs[0] if pairs else (next(iter(a.values())), next(iter(b.values())))
+        return single_contrast(first.value - second.value, first.variance + second.variance)
+    return widened(found, sum(mean_value(side.values()).variance for side in (a, b))) if two_models else found
 
 
 def condition_words(condition: Condition) -> str:
@@ -187,9 +200,15 @@ def change_unit(quantity: str) -> str:
 
 def _find(claim: Claim, condition: Condition, own: bool, rows: StudyRows) -> Finding:
     tests = tuple(_measure(test, condition, rows) for test in claim.tests)
-    held, missing = (sum(m.outcome == outcome for m in tests) for outcome in ("holds", "missing"))
+    count = Counter(measured.outcome for measured in tests)
     needed = claim.needed or len(tests)
-    outcome: Outcome = "holds" if held >= needed else "fails" if held + missing < needed else "missing"
+    outcome: Outcome = "missing"
+    if count["holds"] >= needed:
+        outcome = "holds"
+    elif len(tests) - count["fails"] < needed:
+        outcome = "fails"
+    elif count["holds"] + count["undecided"] >= needed:
+        outcome = "undecided"
     return Finding(condition, own, tests, outcome)
 
 
@@ -198,26 +217,30 @@ def _measure(test: Test, condition: Condition, rows: StudyRows) -> Measured:
     if not all(sides):
         return Measured(test, None, "missing", "not measured")
     constant: dict[Unit, Value] = {} if isinstance(test.b, Side) else {(None, None, None): Value(test.b)}
-    found = contrast(sides[0], constant or sides[1])
-    if found.low is None and not test.size and not constant:
+    found = contrast(sides[0], constant or sides[1], test.two_models)
+    if QUANTITIES[test.quantity].of_all_draws:
+        found = replace(found, low=None, high=None)
+    if found.low is None and not constant:
         return Measured(test, found, "missing", "needs two draws or more")
-    reason = _fault(test, found)
-    return Measured(test, found, "fails" if reason else "holds", reason or "holds")
+    return Measured(test, found, *_decide(test, found))
 
 
-def _fault(test: Test, found: Contrast) -> str:
-    """Say why a difference does not bear a test out; "" if it does."""
+def _decide(test: Test, found: Contrast) -> tuple[Outcome, str]:
+    """Say whether a difference bears a test out, and why not."""
     low, high = (found.difference if end is None else end for end in (found.low, found.high))
     if test.relation == "within":
         if -test.size < low and high < test.size:
-            return ""
-        return "too large" if abs(found.difference) >= test.size else "interval too wide to tell"
+            return "holds", "holds"
+        return ("fails", "too large") if high <= -test.size or low >= test.size else ("undecided", UNDECIDED)
     sign = 1 if test.relation == "above" else -1
-    if sign * found.difference <= 0:
-        return "the other way" if found.difference and isinstance(test.b, Side) else "not reached"
-    if sign * found.difference < test.size:
-        return "too small"
-    return "" if min(sign * low, sign * high) > 0 else "interval includes 0"
+    far, (near, most) = sign * found.difference, sorted((sign * low, sign * high))
+    if far >= test.size and near > 0:
+        return "holds", "holds"
+    if most > 0 and most >= test.size:
+        return "undecided", UNDECIDED
+    if far < 0 and isinstance(test.b, Side):
+        return "fails", "the other way"
+    return "fails", "too small" if test.size else "not reached"
 
 
 def _sides(test: Test) -> Iterator[Side]:
@@ -251,8 +274,12 @@ def _separating(told: Sequence[Finding]) -> str:
     return "what is not in the conditions"
 
 
+def _told(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.outcome in ("holds", "fails")]
+
+
 def _where(findings: Sequence[Finding]) -> str:
-    told = [finding for finding in findings if finding.outcome != "missing"]
+    told = _told(findings)
     if len(told) > 1 and len({finding.outcome for finding in told}) == 1:
         return f"{told[0].outcome.capitalize()} under each of the {len(told)} conditions measured."
     parts = []
@@ -264,18 +291,24 @@ def _where(findings: Sequence[Finding]) -> str:
 
 
 def _why(findings: Sequence[Finding]) -> str:
-    """Quote the first test that fails under the claim's own method, else under any other condition."""
-    failed = sorted((finding for finding in findings if finding.outcome == "fails"), key=lambda f: not f.own)
-    for finding in failed:
-        fault = next(measured for measured in finding.tests if measured.outcome == "fails")
-        where = "" if len(findings) == 1 else f" with {_name(finding, findings)}"
-        return f"The first test that fails{where} - {fault.test.words}: {difference_words(fault)}, {fault.reason}."
+    """Quote the first test that fails, else that is undecided, under the claim's own method, else under any other."""
+    for outcome, words in (("fails", "fails"), ("undecided", "cannot be told")):
+        for finding in sorted((finding for finding in findings if finding.outcome == outcome), key=lambda f: not f.own):
+            fault = next(measured for measured in finding.tests if measured.outcome == outcome)
+            where = "" if len(findings) == 1 else f" with {_name(finding, findings)}"
+            return (
+                f"The first test that {words}{where} - {fault.test.words}: {difference_words(fault)}, {fault.reason}."
+            )
     return ""
 
 
-def _unmeasured(findings: Sequence[Finding]) -> str:
-    names = [_name(finding, findings) for finding in findings if finding.outcome == "missing"]
-    return f"Not measured: {'; '.join(filter(None, names)) or 'all of it'}." if names else ""
+def _open(findings: Sequence[Finding]) -> str:
+    """Name the conditions that cannot tell, and those that are not measured."""
+    parts = []
+    for outcome, start in (("undecided", "Undecided"), ("missing", "Not measured")):
+        if names := [_name(finding, findings) for finding in findings if finding.outcome == outcome]:
+            parts.append(f"{start}: {'; '.join(filter(None, names)) or 'all of it'}.")
+    return " ".join(parts)
 
 
 def _name(finding: Finding, findings: Sequence[Finding]) -> str:

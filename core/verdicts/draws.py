@@ -5,7 +5,7 @@ non-finite values.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from core.measurement.stats import Floats, Values
 Method = Literal["paired draws", "separate draws", "test documents", "one draw, no interval"]
 
 CONFIDENCE = 0.95
+NORMAL_REACH = float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,15 @@ def single_contrast(difference: float, variance: float) -> Contrast:
     """Return a difference of single draws with the normal interval of `variance`, none if that is 0 (not known)."""
     if not variance:
         return Contrast(difference, None, None, 1, "one draw, no interval")
-    reach = float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(variance)
+    reach = NORMAL_REACH * math.sqrt(variance)
     return Contrast(difference, difference - reach, difference + reach, 1, "test documents")
+
+
+def widened(found: Contrast, variance: float) -> Contrast:
+    """Return a contrast whose interval covers a source of `variance` too that is independent of the draws."""
+    assert found.high is not None
+    reach = math.hypot(found.high - found.difference, NORMAL_REACH * math.sqrt(variance))
+    return replace(found, low=found.difference - reach, high=found.difference + reach)
 
 
 def share_variance(correct: int, n: int) -> float:

@@ -8,6 +8,7 @@ from shlex import quote
 import plotly.graph_objects as go
 
 from core import pipeline
+from core.config import MODEL_KINDS
 from core.display import charts
 from core.display.views import kde, known_corpora
 from core.storage.database import EVALUATIONS
@@ -147,7 +148,7 @@ def gaps(figure: Figure, condition: Condition, rows: StudyRows, corpus: str) -> 
     missing = [
         f"{line.name} at {place.x:g}" if isinstance(place.x, float) else f"{line.name} {place.x}".strip()
         for line, place in pairs
-        if not rows.select(_setting(line, place, condition, corpus))
+        if not rows.select(_setting(figure, line, place, condition, corpus))
     ]
     if not missing:
         return ""
@@ -167,7 +168,8 @@ def widths(figure: Figure, condition: Condition, rows: StudyRows, corpus: str) -
     That is for figures that draw both models over bit-widths with one calibration.
     """
     calibrations = {line.setting.get("calibration") for line in figure.lines}
-    if "ranges" not in condition or figure.panels != ("",) or len(calibrations) > 1 or len(figure.lines) != 2:
+    models = [line.setting.get("model") for line in figure.lines]
+    if "ranges" not in condition or figure.panels != ("",) or len(calibrations) > 1 or models != list(MODEL_KINDS):
         return []
     setting = {"corpus": corpus, "calibration": calibrations.pop(), **condition}
     return [
@@ -185,12 +187,12 @@ def _documents(judgement: Judgement, rows: StudyRows) -> str:
     return " / ".join(charts.count(n) for n in sizes)
 
 
-def _setting(line: Line, place: Place, condition: Condition, corpus: str) -> Setting:
-    return {"corpus": corpus, **condition, **line.setting, **place.setting}
+def _setting(figure: Figure, line: Line, place: Place, condition: Condition, corpus: str) -> Setting:
+    return {"corpus": corpus, **figure.weights, **condition, **line.setting, **place.setting}
 
 
 def _settings(figure: Figure, condition: Condition, corpus: str) -> Iterator[Setting]:
-    return (_setting(line, place, condition, corpus) for line in figure.lines for place in figure.places)
+    return (_setting(figure, line, place, condition, corpus) for line in figure.lines for place in figure.places)
 
 
 def _curves(
@@ -198,7 +200,9 @@ def _curves(
 ) -> list[Curve]:
     curves = []
     for line in lines:
-        points = (_point(place, _setting(line, place, condition, corpus), quantity, rows) for place in figure.places)
+        points = (
+            _point(place, _setting(figure, line, place, condition, corpus), quantity, rows) for place in figure.places
+        )
         curves.append(Curve(line.name, line.colour, line.dash, tuple(point for point in points if point)))
     return curves
 
@@ -237,7 +241,7 @@ def _chart(
 def _draw_densities(figure: Figure, condition: Condition, rows: StudyRows, corpus: str, caption: str) -> list[Chart]:
     curves: list[charts.DensityCurve] = []
     for line in figure.lines:
-        found = rows.select(_setting(line, figure.places[0], condition, corpus))
+        found = rows.select(_setting(figure, line, figure.places[0], condition, corpus))
         stored = next((row["detail"]["densities"]["token_losses"] for row in found if _has_density(row)), None)
         if stored:
             curves.append((line.name, kde(stored), line.colour, line.dash))

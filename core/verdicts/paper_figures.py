@@ -4,7 +4,7 @@ A figure draws each quantity at its places (the x axis), a line for each setting
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS
@@ -50,7 +50,8 @@ class Place:
 class Figure:
     """What a figure asks and draws.
 
-    `studies` names the experiments that fill it (`python -m core study --only`) and the conditions that each fills.
+    `studies` names the experiments that fill it (`python -m core study --only`) and the conditions that each fills;
+    `weights` says which trainings it is about, as what is trained once is no draw of the same.
     """
 
     key: str
@@ -64,6 +65,7 @@ class Figure:
     lines: tuple[Line, ...]
     conditions: tuple[Condition, ...] = METHODS
     kind: Literal["curves", "densities"] = "curves"
+    weights: Setting = field(default_factory=lambda: {"seed": 0})
 
     @property
     def panels(self) -> tuple[str, ...]:
@@ -119,6 +121,7 @@ FIGURES = (
         _bits(FLOAT_BITS),
         _models(),
         FLOAT_ONLY,
+        weights={},
     ),
     Figure(
         "figure-6",

@@ -6,11 +6,12 @@ A setting is a dict of columns and the facts added here: `measure` ("evaluation"
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.config import BIT_WIDTHS, FLOAT_BITS, PAPER_PERCENTILE, PRESETS
+from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, PAPER_PERCENTILE, PRESETS, ModelRun, default_run
 from core.storage.store import Row
 from core.verdicts.draws import share_variance
 
@@ -41,19 +42,25 @@ class Value:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is read off a row; `unit` follows the number, `digits` are those shown."""
+    """What is read off a row; `unit` follows the number, `digits` are those shown.
+
+    `of_all_draws`: the mean is a count over the draws, which claims on every draw are about; it has no interval.
+    """
 
     name: str
     unit: str
     digits: int
     read: Callable[["StudyRows", Row], Value | None]
+    of_all_draws: bool = False
 
 
 class StudyRows:
-    """The rows a study is about: this project's own evaluator, whole splits, the published percentile, no limits."""
+    """The rows a study is about: our evaluator, models trained as the study trains them, its calibration sets and
+    percentile, one text for each corpus; and distances.
+    """
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self.rows = [_with_facts(row) for row in rows if _belongs(row)]
+        self.rows = _of_one_text([_with_facts(row) for row in rows if _belongs(row)])
         self._by_identity = {_identity(row): row for row in self.rows}
         self._by_model: dict[tuple[Any, ...], list[Row]] = {}
         for row in self.rows:
@@ -76,7 +83,13 @@ class StudyRows:
         for row in self.select(setting):
             if (found := QUANTITIES[quantity].read(self, row)) is not None:
                 groups.setdefault(_unit(row), []).append(found)
-        return {unit: _mean(values) for unit, values in groups.items()}
+        return {unit: mean_value(values) for unit, values in groups.items()}
+
+
+def mean_value(values: Collection[Value]) -> Value:
+    """Return the mean of numbers on the same documents: their sampling does not average out."""
+    n = len(values)
+    return Value(sum(v.value for v in values) / n, sum(v.variance for v in values) / n)
 
 
 def distance_row(found: Row) -> Row:
@@ -85,8 +98,8 @@ def distance_row(found: Row) -> Row:
     columns = {"key": found["key"], "corpus": found["corpus"], "model": found["model"], "seed": found["seed"]}
     draw = {"calibration": label, "calibration_seed": found["draw"], "n": min(found["documents"])}
     rest = {"noise": 0.0, "noise_seed": 0, "head": None, "ranges": None, "measure": "distance"}
-    detail = {"ks": found["ks"], "curves": found["curves"]}
-    return {"bits": FLOAT_BITS, "preset": "float", **columns, **draw, **rest, "detail": detail, "spec": found["spec"]}
+    whole = {"bits": FLOAT_BITS, "preset": "float", "detail": {"ks": found["ks"]}, "spec": found["spec"]}
+    return {**whole, **columns, **draw, **rest}
 
 
 def _belongs(row: Row) -> bool:
@@ -95,8 +108,9 @@ def _belongs(row: Row) -> bool:
     variant = row["spec"]["variant"]
     recipe, calibration = variant.get("recipe") or {}, variant.get("calibration") or {}
     return (
-        row["preset"] in ("float", *PRESETS)
-        and variant["run"]["train"].get("limit") is None
+        row["model"] in MODEL_KINDS
+        and row["preset"] in ("float", *PRESETS)
+        and _is_usual(ModelRun.model_validate(variant["run"]))
         and recipe.get("percentile", PAPER_PERCENTILE) == PAPER_PERCENTILE
         and recipe.get("head_scales", "one") == "one"
         and calibration.get("count") is None
@@ -104,22 +118,36 @@ def _belongs(row: Row) -> bool:
     )
 
 
+def _is_usual(run: ModelRun) -> bool:
+    return run == default_run(run.corpus, run.model.kind, run.train.seed, noise=run.train.noise)
+
+
+def _of_one_text(rows: list[Row]) -> list[Row]:
+    """Keep the rows about the text that most rows of their corpus are about; another text is another corpus."""
+    usual: dict[str, str] = {}
+    for (corpus, content), _ in Counter((row["corpus"], row["content"]) for row in rows).most_common():
+        usual.setdefault(corpus, content)
+    return [row for row in rows if row["content"] == usual[row["corpus"]]]
+
+
 def _with_facts(row: Row) -> Row:
     if row.get("measure") == "distance":
-        return row | {"train_noise": 0.0, "cell_range": None, "coverage": None, "cell_step": None}
+        content = row["spec"]["run"]["corpus"]["content"]
+        none = dict.fromkeys(("cell_range", "coverage", "cell_step"))
+        return row | {"content": content, "train_noise": 0.0, **none}
     variant = row["spec"]["variant"]
     cell_range = (variant.get("recipe") or {}).get("cell_range")
-    facts = {"measure": "evaluation", "train_noise": variant["run"]["train"].get("noise", 0.0)}
+    facts = {"measure": "evaluation", "content": variant["run"]["corpus"]["content"]}
+    facts |= {"train_noise": variant["run"]["train"].get("noise", 0.0)}
     facts |= {"coverage": _coverage(row), "cell_range": cell_range, "cell_step": _cell_step(cell_range, row["bits"])}
     return row | facts
 
 
 def _coverage(row: Row) -> str | None:
-    scheme, _, names = (row["calibration"] or "").partition(":")
-    if scheme != "classes":
-        return None
-    count, classes = len(names.split(",")), len(row["detail"]["class_names"])
-    return COVERAGES[2] if count == 1 else COVERAGES[1] if 2 * count <= classes else COVERAGES[0]
+    """Name the share of the classes that calibrated, rounded up as a study does; None for all, or another share."""
+    drawn, classes = row["spec"]["variant"].get("calibration") or {}, len(row["detail"]["class_names"])
+    counts = {1: COVERAGES[2], math.ceil(classes / 2): COVERAGES[1], math.ceil(3 * classes / 4): COVERAGES[0]}
+    return counts.get(len(drawn["classes"])) if drawn.get("scheme") == "classes" else None
 
 
 def _cell_step(cell_range: float | None, bits: int) -> str | None:
@@ -154,11 +182,6 @@ def _identity(row: Row) -> tuple[Any, ...]:
 
 def _unit(row: Row) -> Unit:
     return row["seed"], row["calibration_seed"], row["noise_seed"] if row["noise"] else None
-
-
-def _mean(values: list[Value]) -> Value:
-    n = len(values)
-    return Value(sum(v.value for v in values) / n, sum(v.variance for v in values) / n)
 
 
 def _accuracy(_: StudyRows, row: Row) -> Value:
@@ -207,6 +230,6 @@ QUANTITIES = {
         Quantity("KS D of head output", "", 3, _distance("head")),
         Quantity("median token loss", "nats", 2, _loss("median")),
         Quantity("variance of the LSTM's output", "", 3, lambda _, row: Value(row["lstm_variance"])),
-        Quantity("share of dead LSTMs", "", 2, lambda _, row: Value(float(row["detail"]["dead_lstm"]))),
+        Quantity("share of dead LSTMs", "", 2, lambda _, row: Value(float(row["detail"]["dead_lstm"])), True),
     )
 }

@@ -1,6 +1,9 @@
 """Stored results and verdicts as Markdown."""
 
+from typing import Any
+
 import pytest
+from claimed import row
 
 from core.commands import tables
 from core.errors import InputError
@@ -8,44 +11,19 @@ from core.storage.store import Store
 from core.verdicts import paper
 
 
-def spec(train: dict[str, object] | None = None, **recipe: object) -> dict[str, object]:
-    return {"variant": {"recipe": recipe, "run": {"train": train or {}}}}
+def save(**changes: Any) -> None:
+    usual = {"corpus": "toy", "preset": "uniform", "ranges": "fitted", "lstm_variance": 0.25}
+    Store().save_result(row(**(usual | changes)))
 
 
-def save(key: int, **changes: object) -> None:
-    row = {
-        "key": f"{key:016x}",
-        "corpus": "toy",
-        "model": "generative",
-        "bits": 3,
-        "preset": "uniform",
-        "head": "gpfq",
-        "ranges": "fitted",
-        "calibration": "conditional",
-        "calibration_seed": 0,
-        "noise": 0.0,
-        "noise_seed": 0,
-        "seed": 0,
-        "split": "test",
-        "n": 1000,
-        "correct": 900,
-        "accuracy": 0.9,
-        "lstm_variance": 0.25,
-        "spec": spec(),
-        "detail": {},
-        "versions": {},
-    }
-    Store().save_result(row | changes)
-
-
-FLOAT = {"bits": 32, "preset": "float", "head": None, "ranges": None, "calibration": None, "accuracy": 0.95}
+FLOAT = {"bits": 32, "preset": "float", "ranges": None, "accuracy": 0.95}
 
 
 def test_a_cell_is_the_mean_of_its_draws_and_dead_signals_are_marked(tmp_cache):
-    save(1, **FLOAT)
-    save(2)
-    save(3, calibration_seed=1, accuracy=0.8)
-    save(4, bits=4, accuracy=0.5, lstm_variance=0.0)
+    save(**FLOAT)
+    save()
+    save(calibration_seed=1, accuracy=0.8)
+    save(bits=4, accuracy=0.5, lstm_variance=0.0)
     lines = tables.accuracy_table("toy").splitlines()
     assert lines[0] == "**Generative** (float 95.00 %, n = 1,000)"
     assert lines[2] == "| preset | ranges | head | calibration | 8 | 7 | 6 | 5 | 4 | 3 |"
@@ -53,8 +31,8 @@ def test_a_cell_is_the_mean_of_its_draws_and_dead_signals_are_marked(tmp_cache):
 
 
 def test_at_8_bits_a_row_belongs_to_both_presets(tmp_cache):
-    save(1, bits=8)
-    save(2, preset="paper-code", accuracy=0.7)
+    save(bits=8)
+    save(preset="paper-code", accuracy=0.7)
     lines = tables.accuracy_table("toy").splitlines()
     assert lines[0] == "**Generative** (no float result)"
     assert lines[4] == "| paper-code | fitted | gpfq | conditional | 90.0 / 0.25 |  |  |  |  | 70.0 / 0.25 |"
@@ -62,15 +40,15 @@ def test_at_8_bits_a_row_belongs_to_both_presets(tmp_cache):
 
 
 def test_noise_limits_other_seeds_parts_of_classes_and_ranges_set_by_hand_stay_out(tmp_cache):
-    save(1, **FLOAT)
-    save(2, **FLOAT | {"preset": "float-in-brevitas", "accuracy": 0.1})
-    save(3, noise=0.05)
-    save(4, test_limit=10)
-    save(5, seed=1)
-    save(6, split="file")
-    save(7, calibration="classes:a,b")
-    save(8, spec=spec(cell_range=2.5))
-    save(9, spec=spec({"noise": 0.1}))
+    save(**FLOAT)
+    save(**FLOAT | {"preset": "float-in-brevitas", "accuracy": 0.1})
+    save(noise=0.05)
+    save(test_limit=10)
+    save(seed=1)
+    save(split="file")
+    save(calibration="classes:class 1,class 2")
+    save(cell_range=2.5)
+    save(train_noise=0.1)
     assert tables.accuracy_table("toy").count("\n") == 3
 
 
@@ -78,12 +56,12 @@ LOW = [(ranges, bits) for ranges in ("fitted", "percentile") for bits in (4, 3)]
 
 
 def test_the_summary_is_low_widths_of_the_uniform_preset_by_both_range_rules(tmp_cache):
-    save(1, **FLOAT)
+    save(**FLOAT)
     for key, (ranges, bits) in enumerate(LOW, 10):
-        save(key, ranges=ranges, bits=bits, accuracy=key / 100, lstm_variance=0.0 if bits == 3 else 0.5)
-    save(20, preset="paper-code", accuracy=0.7)
-    save(21, head="round", accuracy=0.7)
-    save(22, calibration="unconditional", accuracy=0.7)
+        save(ranges=ranges, bits=bits, accuracy=key / 100, lstm_variance=0.0 if bits == 3 else 0.5)
+    save(preset="paper-code", accuracy=0.7)
+    save(head="round", accuracy=0.7)
+    save(calibration="unconditional", accuracy=0.7)
     heads, _, generative, discriminative = tables.summary_table(["toy"]).splitlines()
     assert (
         heads
@@ -111,8 +89,8 @@ def test_a_table_of_verdicts_has_a_line_for_each_claim_and_a_column_for_each_cor
 
 
 def test_the_page_of_results_holds_every_table(tmp_cache):
-    save(1, **FLOAT)
-    save(2)
+    save(**FLOAT)
+    save()
     page = tables.results_page(["toy"])
     verdicts = tables.verdict_table(tables.verdicts(["toy"]))
     assert all(part in page for part in (tables.summary_table(["toy"]), verdicts, tables.accuracy_table("toy")))

@@ -192,6 +192,12 @@ def test_ship_copies_what_is_chosen_and_keeps_what_was_shipped(store: Store) -> 
         store.ship({("weights", "tensors"): ["00000000000000aa"]})
 
 
+def test_a_lost_file_is_not_shipped_unnoticed(store: Store) -> None:
+    store.save_result(result(KEY))
+    with pytest.raises(InputError, match=f"no entry has the key {KEY}"):
+        store.ship({("evaluations", "row"): {KEY}, ("evaluations", "tensors"): {KEY}})
+
+
 def test_ship_takes_rows_without_their_arrays(store: Store) -> None:
     store.save_tensors("evaluations", KEY, tensors_of(), META)
     store.save_result(result(KEY))

@@ -16,7 +16,7 @@ from core.verdicts import paper
 from core.verdicts.paper_figures import FIGURES, METHODS, figure_of
 
 OWN, FITTED = METHODS[0], METHODS[1]
-FIGURE_7, FIGURE_10, FIGURE_13, FIGURE_15 = (figure_of(f"Figure {number}") for number in (7, 10, 13, 15))
+FIGURE_7, FIGURE_10, FIGURE_13, FIGURE_15, FIGURE_16 = (figure_of(f"Figure {n}") for n in (7, 10, 13, 15, 16))
 DENSITY = {"low": 0.0, "high": 10.0, "density": [0.1] * 11, "bandwidth": 0.2, "rule": "scott", "n": 50}
 
 
@@ -103,8 +103,7 @@ def test_distances_are_drawn_and_judged(monkeypatch):
                 site: {"statistic": d, "n": 9, "m": 9, "pvalue": 0.0}
                 for site, d in (("embedding", 0.2), ("lstm", 0.03))
             },
-            "curves": {},
-            "spec": {},
+            "spec": {"run": {"corpus": {"content": ""}}},
         }
         for draw in range(2)
     ]
@@ -197,12 +196,22 @@ def test_a_second_corpus_is_judged_too():
     assert "depends on the corpus (one draw)" in words
 
 
+def test_a_line_is_about_one_training_and_the_table_of_trainings_about_all():
+    save(*draws([0.95, 0.85, 0.75], bits=32), row(0.94, bits=8))
+    (chart,) = paper.draw(FIGURE_7, OWN, read(), CORPUS)
+    (line,) = (trace for trace in chart.drawing.data if trace.name == "generative")
+    assert list(line.y) == pytest.approx([95, 94])
+    (table,) = paper.draw(figure_of("Table 1"), {}, read(), CORPUS)
+    assert "85.0 %" in table.sentence
+
+
 def test_widths_are_for_figures_of_both_models_over_bits():
     filled()
     table = paper.widths(FIGURE_7, OWN, read(), CORPUS)
     assert {line["Comparison"] for line in table} >= {"generative against float", "discriminative against generative"}
     assert table[0]["McNemar p"] == table[0]["KL (nats)"] == paper.NOT_STORED
-    assert [paper.widths(figure, figure.conditions[0], read(), CORPUS) for figure in (FIGURE_10, FIGURE_15)] == [[], []]
+    for figure in (FIGURE_10, FIGURE_15, FIGURE_16):
+        assert paper.widths(figure, figure.conditions[0], read(), CORPUS) == []
 
 
 def test_the_studys_corpora_are_offered_first():

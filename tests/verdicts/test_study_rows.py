@@ -15,8 +15,7 @@ DISTANCE = {
     "draw": 2,
     "documents": [100, 90],
     "ks": {"embedding": {"statistic": 0.2, "n": 5, "m": 5, "pvalue": 0.1}},
-    "curves": {},
-    "spec": {},
+    "spec": {"run": {"corpus": {"content": ""}}},
 }
 
 
@@ -46,7 +45,16 @@ def test_rows_of_other_studies_stay_out():
     port, limited, percentile = row(bits=32, preset="float-in-brevitas"), row(), row()
     limited["spec"]["variant"]["run"]["train"]["limit"] = 10
     percentile["spec"]["variant"]["recipe"]["percentile"] = 99.0
-    assert study(port, limited, percentile).rows == []
+    briefly, otherwise = row(bits=32), row(bits=32) | {"model": "gpt2"}
+    briefly["spec"]["variant"]["run"]["train"]["max_epochs"] = 1
+    assert study(port, limited, percentile, briefly, otherwise).rows == []
+
+
+def test_rows_about_another_text_of_a_corpus_stay_out():
+    usual, other, elsewhere = draws([0.9, 0.8]), row(0.1), row(0.7, corpus="ag-news")
+    for one in (other, elsewhere):
+        one["spec"]["variant"]["run"]["corpus"]["content"] = "f" * 16
+    assert {one["key"] for one in study(other, usual, elsewhere).rows} == {*keys(usual), elsewhere["key"]}
 
 
 def test_changes_are_from_the_same_weights_and_the_same_noise():
@@ -79,10 +87,13 @@ def test_values_go_by_seeds_and_other_classes_of_one_seed_are_averaged():
     assert averaged.value == pytest.approx(70)
 
 
-@pytest.mark.parametrize(("classes", "coverage"), [(1, "one class"), (4, "half"), (6, "three quarters")])
+@pytest.mark.parametrize(
+    ("classes", "coverage"), [(1, "one class"), (2, None), (4, "half"), (5, None), (6, "three quarters")]
+)
 def test_coverage_counts_the_classes_that_calibrate(classes, coverage):
     names = ",".join(f"class {place}" for place in range(classes))
-    assert len(study(row(calibration=f"classes:{names}")).select({"coverage": coverage})) == 1
+    (found,) = study(row(calibration=f"classes:{names}")).rows
+    assert found["coverage"] == coverage
 
 
 @pytest.mark.parametrize(("cell_range", "step"), [(8.0, "frozen"), (14.0, "frozen"), (5.0, None), (2.0, "moving")])
