@@ -51,12 +51,11 @@ def study_command(
     """
     grid = study.read_study(spec) if spec else study.read_study()
     grid = grid.only(only) if only else grid
-    if full:
-        _use_hub(corpus)
-    report = None if list_ else _run(grid, corpus, workers, scheduler)
+    chosen = _from_hub(corpus) if full else CorpusSpec(name=corpus)
+    report = None if list_ else _run(grid, chosen, workers, scheduler)
     listed = [
         {"name": one.name, "figure": one.figure, "title": one.title, "done": done, "cells": cells}
-        for one, (done, cells) in zip(grid.experiment, study.progress_of(grid, corpus).values(), strict=True)
+        for one, (done, cells) in zip(grid.experiment, study.progress_of(grid, chosen).values(), strict=True)
     ]
     if as_json:
         print(json.dumps({"experiments": listed} | (dataclasses.asdict(report) if report else {})))
@@ -66,16 +65,16 @@ def study_command(
         raise typer.Exit(FAILED)
 
 
-def _use_hub(corpus: str) -> None:
+def _from_hub(corpus: str) -> CorpusSpec:
     """Forget the data folder, here and in workers. Raises InputError if the corpus cannot be had without it."""
     os.environ.pop("BITDIAL_DATA_DIR", None)
     try:
-        pipeline.load(CorpusSpec(name=corpus))
+        return CorpusSpec(name=corpus, content=pipeline.load(CorpusSpec(name=corpus)).fingerprint)
     except InputError as error:
         raise InputError(f"--full does not read BITDIAL_DATA_DIR: {error}; or leave --full out") from error
 
 
-def _run(grid: Study, corpus: str, workers: int | None, scheduler: str | None) -> Report:
+def _run(grid: Study, corpus: CorpusSpec, workers: int | None, scheduler: str | None) -> Report:
     with executors.choose(workers, scheduler) as executor, _bar() as bar:
 
         def show(progress: Progress) -> None:

@@ -11,7 +11,7 @@ from core.config import CorpusSpec, EvaluationSpec, ModelRun, NoiseSpec, Split, 
 from core.errors import InputError
 from core.seeding import derive
 from core.storage.store import Row, Store
-from core.text import corpora, noise, tokens
+from core.text import corpora, noise, sources, tokens
 from core.text.corpora import Corpus, Documents
 from core.text.tokens import Encoded, EncodedCorpus
 
@@ -20,10 +20,16 @@ KEPT_DOCUMENTS = 32  # encoded test sets: the noise levels of a study, read by t
 
 
 def load(spec: CorpusSpec) -> Corpus:
-    """Return the corpus of a spec, kept in memory while the file behind it does not change."""
+    """Return the corpus of a spec, kept in memory while the file behind it does not change.
+
+    Raises InputError if it cannot be had, or has another content than the spec says.
+    """
     path = Path(spec.name)
     stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
-    return _load(spec.model_copy(update={"content": ""}), runtime.cache_dir(), stamp)
+    corpus = _load(spec.model_copy(update={"content": ""}), runtime.cache_dir(), stamp)
+    if spec.content and corpus.fingerprint != spec.content:
+        raise InputError(_other_text(spec, corpus))
+    return corpus
 
 
 def encode(corpus: CorpusSpec, spec: TokenSpec) -> EncodedCorpus:
@@ -40,20 +46,20 @@ def encode_training(run: ModelRun) -> EncodedCorpus:
 def resolve_corpus(spec: CorpusSpec) -> CorpusSpec:
     """Return the spec with the content hash of what it names now.
 
-    Where the corpus cannot be had, the content last trained on with these settings stands in, so that results
-    can be looked up without it. Raises InputError if there is neither, and for a file that cannot be used.
+    Where the corpus would come from the hub, or cannot be had, the content last trained on with these settings stands
+    in, so that results can be looked up without it. Raises InputError if there is neither, and for a file that cannot
+    be used.
     """
     if spec.content:
         return spec
+    if sources.needs_hub(spec.name) and (known := _last_trained_on(spec)):
+        return known
     try:
         return spec.model_copy(update={"content": load(spec).fingerprint})
     except InputError:
-        cards = sorted(Store().model_cards(corpus=spec.name), key=lambda card: card["created"])
-        known = [CorpusSpec.model_validate(card["spec"]["corpus"]) for card in cards]
-        same = [corpus for corpus in known if corpus.model_copy(update={"content": ""}) == spec]
-        if Path(spec.name).is_file() or not same:
+        if Path(spec.name).is_file() or not (known := _last_trained_on(spec)):
             raise
-        return same[-1]
+        return known
 
 
 def encode_documents(spec: EvaluationSpec, documents: Documents | None) -> tuple[Encoded, Row]:
@@ -76,6 +82,21 @@ def read_texts(spec: EvaluationSpec) -> list[str]:
         raise InputError("the texts of a test file are not kept; open the file itself")
     corpus = load(spec.variant.run.corpus)
     return noise.corrupt(getattr(corpus, spec.split).texts[: spec.limit], spec.noise, _alphabet(corpus)).texts
+
+
+def _last_trained_on(spec: CorpusSpec) -> CorpusSpec | None:
+    cards = sorted(Store().model_cards(corpus=spec.name), key=lambda card: card["created"], reverse=True)
+    known = (CorpusSpec.model_validate(card["spec"]["corpus"]) for card in cards)
+    return next((corpus for corpus in known if corpus.model_copy(update={"content": ""}) == spec), None)
+
+
+def _other_text(spec: CorpusSpec, found: Corpus) -> str:
+    if not sources.needs_hub(spec.name):
+        return f"corpus {spec.name!r} has changed since it was specified; specify it again"
+    return (
+        f"the stored results of {spec.name!r} are about another text than the hub's ({found.source}); set "
+        f"BITDIAL_DATA_DIR to a folder with theirs, or go over to the hub's: python -m core fetch {spec.name}"
+    )
 
 
 @lru_cache(maxsize=KEPT_CORPORA)
@@ -114,8 +135,6 @@ def _load(spec: CorpusSpec, cache: Path, stamp: object) -> Corpus:
 @lru_cache(maxsize=2 * KEPT_CORPORA)
 def _encode(spec: CorpusSpec, token_spec: TokenSpec, cache: Path) -> EncodedCorpus:
     corpus, store, key = load(spec), Store(), derived_key(spec, token_spec)
-    if corpus.fingerprint != spec.content:
-        raise InputError(f"corpus {spec.name!r} has changed since it was specified; specify it again")
     if found := store.load_tensors("tokens", key):
         return tokens.from_tensors(corpus, *found)
     data = tokens.encode_corpus(corpus, token_spec)

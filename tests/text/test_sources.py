@@ -17,9 +17,13 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stored import card
+from tiny import forget_corpora
 
+from core.config import CorpusSpec
 from core.errors import InputError
-from core.text import sources
+from core.storage.store import Store
+from core.text import inputs, sources
 from core.text.files import Documents
 
 EMBEDDED = ("reuters-r8", "reuters-r52", "20newsgroups")
@@ -257,7 +261,24 @@ def test_hub_splits_become_documents(hub: Callable[..., list[str]]) -> None:
     assert source.parts["train"].texts == ["train a ", "b"]
     assert source.parts["test"].labels.tolist() == [5, 0]
     assert "from dair-ai/emotion on the Hugging Face hub: 2 of the official 16,000" in source.sentence
+
+
+def test_stored_results_are_found_without_the_hub_until_its_text_is_fetched(
+    hub: Callable[..., list[str]], tmp_cache: Path
+) -> None:
+    rows = hub_split({"text": [f"text {n}" for n in range(18)]}, [n % 6 for n in range(18)], EMOTIONS)
+    asked = hub(dict.fromkeys(("train", "validation", "test"), rows))
+    named, trained_on = CorpusSpec(name="emotion"), CorpusSpec(name="emotion", content="f" * 16)
+    spec = {"corpus": trained_on.model_dump(mode="json")}
+    Store().save_model_card(card(corpus="emotion", model="bert", spec=spec))
+    forget_corpora()
+    assert (inputs.resolve_corpus(named), asked) == (trained_on, [])
+    with pytest.raises(
+        InputError, match=r"about another text than the hub's \(.*18 of .*: python -m core fetch emotion$"
+    ):
+        inputs.load(trained_on)
     assert sources.fetch("emotion") == Path(datasets.config.HF_DATASETS_CACHE)
+    assert inputs.resolve_corpus(named).content == inputs.load(named).fingerprint
 
 
 def test_hub_dbpedia_joins_title_and_content(hub: Callable[..., list[str]]) -> None:
