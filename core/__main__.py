@@ -1,4 +1,4 @@
-"""The command line: `python -m core VERB`. Every verb is one call of core.pipeline.
+"""The command line: `python -m core VERB`. Verbs that compute are one call of core; the others read or tidy the store.
 
 Progress goes to stderr, results to stdout. Wrong arguments and bad input end in exit code 2 and one line on stderr.
 """

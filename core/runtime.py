@@ -1,4 +1,4 @@
-"""The machine a number was made on: device, precision, library versions."""
+"""The machine a number was made on: device, artifact folder, library versions."""
 
 import importlib.metadata
 import os

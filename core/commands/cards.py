@@ -30,7 +30,8 @@ def model_card(corpus: str, cards: Sequence[Row], tests: Sequence[Row]) -> str:
         "",
         f"Licence of the text: {licence} The text is not part of these files.",
         "",
-        "Weights are stored in float32, and they are the float reference of every quantized result.",
+        "Weights are float32, and they are the float reference of every quantized result. Stored beside this card are "
+        "those of seed 0 trained on clean text, if they have at most 60 MB.",
     ]
     ordered = sorted(cards, key=lambda card: (card["model"], card["spec"]["train"].get("noise", 0), card["seed"]))
     return "\n".join([*head, *(line for card in ordered for line in _section(card, tests)), ""])

@@ -24,7 +24,11 @@ INTRODUCTION = f"""# Results of the study
 
 Printed by `python -m core table` from the store: float weights of seed 0 on the corpus's test documents, calibration
 seed 0 or, where a cell says so, the mean over several draws. A cell is accuracy in percent / variance of the LSTM's
-output; {DEAD_MARK} marks a dead LSTM, whose output does not depend on the text."""
+output; {DEAD_MARK} marks a dead LSTM, whose output does not depend on the text; an empty cell was not computed.
+
+`conditional` calibration asks every class for equally many documents, `unconditional` draws without regard to class.
+`round` rounds the output layer, `gpfq` refines it by greedy path-following quantization against the float model,
+`gpfq-stock` is GPFQ as Brevitas runs it, whose LSTM stays quantized in the float pass."""
 
 
 def results_page(corpora: Sequence[str]) -> str:
@@ -97,9 +101,15 @@ def verdicts(corpora: Sequence[str]) -> list[Row]:
 def verdict_table(rows: Sequence[Row]) -> str:
     """Return what `verdicts` gave as a table, a column for each corpus."""
     corpora = list(rows[0]["verdicts"])
-    lines = [_line(["figure", "claim", *corpora]), _line(["---"] * (2 + len(corpora)))]
-    lines += [_line([row["figure"], row["claim"], *row["verdicts"].values()]) for row in rows]
+    lines = [_line(["figure", "whose", "claim", *corpora]), _line(["---"] * (3 + len(corpora)))]
+    lines += [_line([row["figure"], _whose(row), row["claim"], *row["verdicts"].values()]) for row in rows]
     return "\n".join(lines)
+
+
+def _whose(row: Row) -> str:
+    """Say whose claim it is: "the paper, section 5.2", "a redo of the study" or "ours"."""
+    section: str = row["section"]
+    return {"ours": "ours", "redo of the study": "a redo of the study"}.get(section, f"the paper, {section}")
 
 
 def _study_rows(corpus: str) -> StudyRows:

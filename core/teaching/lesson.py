@@ -1,6 +1,6 @@
 """The ten-minute lesson: its steps in words, each with a question, its possible answers and why one is right.
 
-Says nothing that was measured: what the steps show is computed in `lesson_weights` and `lesson_results`.
+Says nothing that was measured: `lesson_weights`, `lesson_limits` and `lesson_results` compute what the steps show.
 """
 
 from dataclasses import dataclass

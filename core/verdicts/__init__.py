@@ -1,1 +1,1 @@
-"""The paper's claims, each with a test that measured rows decide."""
+"""Claims of the paper, of a redo of its study and ours, each with a test that measured rows decide."""

@@ -1,6 +1,7 @@
 """What the published study claims of its tables and figures, each sentence as tests of stored rows.
 
-The one effect size: EFFECT_POINTS says from where on a difference matters, so that no claim has its own.
+EFFECT_POINTS and EFFECT_NATS say from where on a difference matters, unless the sentence itself names a size or only
+an order.
 """
 
 from collections.abc import Iterable

@@ -81,10 +81,11 @@ def test_verdicts_are_those_of_the_paper_page():
 
 def test_a_table_of_verdicts_has_a_line_for_each_claim_and_a_column_for_each_corpus():
     row = {"figure": "Figure 6", "claim": "It falls.", "verdicts": {"a": "reproduced", "b": "not measured yet"}}
-    assert tables.verdict_table([row, row]).splitlines() == [
-        "| figure | claim | a | b |",
-        "| --- | --- | --- | --- |",
-        *["| Figure 6 | It falls. | reproduced | not measured yet |"] * 2,
+    whose = {"section 5.3": "the paper, section 5.3", "redo of the study": "a redo of the study", "ours": "ours"}
+    assert tables.verdict_table([row | {"section": section} for section in whose]).splitlines() == [
+        "| figure | whose | claim | a | b |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| Figure 6 | {words} | It falls. | reproduced | not measured yet |" for words in whose.values()),
     ]
 
 
