@@ -190,7 +190,8 @@ def test_training_is_not_lost_with_its_record(run: Run, own: str, monkeypatch: p
     assert run(*train, "--json").json["spec"]["train"]["max_epochs"] == 1
 
 
-def test_table_and_verdicts_print_what_the_store_says(run: Run) -> None:
+def test_table_and_verdicts_print_what_the_store_says(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BITDIAL_CACHE", raising=False)
     assert run("table", "reuters-r8").out == f"{tables.accuracy_table('reuters-r8')}\n"
     rows = tables.verdicts(["reuters-r8"])
     assert run("verdicts", "reuters-r8").out == f"{tables.verdict_table(rows)}\n"
