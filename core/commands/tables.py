@@ -123,7 +123,7 @@ def _plain_rows(corpus: str, seed: int) -> list[Row]:
 
 
 def _refuse(corpus: str) -> NoReturn:
-    raise InputError(f"the store has no results for {corpus!r} with the usual training; run sweep {corpus} first")
+    raise InputError(f"the store has no results for {corpus!r}; run sweep {corpus} first")
 
 
 def _model_table(rows: list[Row]) -> str:

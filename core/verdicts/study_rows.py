@@ -5,13 +5,14 @@ A setting is a dict of columns and the facts added here: `measure` ("evaluation"
 (CELL_STEPS). What a setting leaves out is at DEFAULTS; ANY takes every value.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, PAPER_PERCENTILE, PRESETS, ModelRun, default_run
+from core.config import BIT_WIDTHS, FLOAT_BITS, MODEL_KINDS, PAPER_PERCENTILE, PRESETS
 from core.storage.store import Row
 from core.verdicts.draws import share_variance
 
@@ -55,16 +56,17 @@ class Quantity:
 
 
 class StudyRows:
-    """The rows a study is about: our evaluator, models trained as the study trains them, its calibration sets and
-    percentile, one text for each corpus; and distances.
+    """The rows a study is about, and distances: our evaluator, whole splits, the published percentile, the usual share
+    of calibration text; of each corpus one text and of each model one way of training, those of most rows.
     """
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self.rows = _of_one_text([_with_facts(row) for row in rows if _belongs(row)])
+        one_text = _usual([_with_facts(row) for row in rows if _belongs(row)], ("corpus",), "content")
+        self.rows = _usual(one_text, ("corpus", "model"), "training")
         self._by_identity = {_identity(row): row for row in self.rows}
         self._by_model: dict[tuple[Any, ...], list[Row]] = {}
         for row in self.rows:
-            self._by_model.setdefault(tuple(row[name] for name in _INDEXED), []).append(row)
+            self._by_model.setdefault(_of(row, _INDEXED), []).append(row)
 
     def select(self, setting: Setting) -> list[Row]:
         """Return the rows of a setting, in the order of their seeds."""
@@ -110,7 +112,7 @@ def _belongs(row: Row) -> bool:
     return (
         row["model"] in MODEL_KINDS
         and row["preset"] in ("float", *PRESETS)
-        and _is_usual(ModelRun.model_validate(variant["run"]))
+        and variant["run"]["train"].get("limit") is None
         and recipe.get("percentile", PAPER_PERCENTILE) == PAPER_PERCENTILE
         and recipe.get("head_scales", "one") == "one"
         and calibration.get("count") is None
@@ -118,26 +120,31 @@ def _belongs(row: Row) -> bool:
     )
 
 
-def _is_usual(run: ModelRun) -> bool:
-    return run == default_run(run.corpus, run.model.kind, run.train.seed, noise=run.train.noise)
+def _usual(rows: list[Row], group: tuple[str, ...], fact: str) -> list[Row]:
+    """Keep the rows that have of a fact what most rows of their group have."""
+    most: dict[Any, Any] = {}
+    for (name, found), _ in Counter((_of(row, group), row[fact]) for row in rows).most_common():
+        most.setdefault(name, found)
+    return [row for row in rows if row[fact] == most[_of(row, group)]]
 
 
-def _of_one_text(rows: list[Row]) -> list[Row]:
-    """Keep the rows about the text that most rows of their corpus are about; another text is another corpus."""
-    usual: dict[str, str] = {}
-    for (corpus, content), _ in Counter((row["corpus"], row["content"]) for row in rows).most_common():
-        usual.setdefault(corpus, content)
-    return [row for row in rows if row["content"] == usual[row["corpus"]]]
+def _of(row: Row, names: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in names)
+
+
+def _training(run: Row) -> Row:
+    """Return which text a run reads and how it trains, apart from its seed and noise."""
+    train = {name: value for name, value in run["train"].items() if name not in ("seed", "noise")}
+    return {"content": run["corpus"]["content"], "training": json.dumps({**run, "train": train}, sort_keys=True)}
 
 
 def _with_facts(row: Row) -> Row:
     if row.get("measure") == "distance":
-        content = row["spec"]["run"]["corpus"]["content"]
         none = dict.fromkeys(("cell_range", "coverage", "cell_step"))
-        return row | {"content": content, "train_noise": 0.0, **none}
+        return row | {"train_noise": 0.0, **none, **_training(row["spec"]["run"])}
     variant = row["spec"]["variant"]
     cell_range = (variant.get("recipe") or {}).get("cell_range")
-    facts = {"measure": "evaluation", "content": variant["run"]["corpus"]["content"]}
+    facts = {"measure": "evaluation", **_training(variant["run"])}
     facts |= {"train_noise": variant["run"]["train"].get("noise", 0.0)}
     facts |= {"coverage": _coverage(row), "cell_range": cell_range, "cell_step": _cell_step(cell_range, row["bits"])}
     return row | facts

@@ -99,5 +99,5 @@ def test_the_page_of_results_holds_every_table(tmp_cache):
 
 @pytest.mark.parametrize("make", [tables.accuracy_table, tables.summary_table, tables.verdicts])
 def test_a_corpus_without_results_is_refused(tmp_cache, make):
-    with pytest.raises(InputError, match="no results for 'toy' with the usual training; run sweep toy first"):
+    with pytest.raises(InputError, match="no results for 'toy'; run sweep toy first"):
         make("toy" if make is tables.accuracy_table else ["toy"])

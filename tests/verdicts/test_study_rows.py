@@ -15,7 +15,7 @@ DISTANCE = {
     "draw": 2,
     "documents": [100, 90],
     "ks": {"embedding": {"statistic": 0.2, "n": 5, "m": 5, "pvalue": 0.1}},
-    "spec": {"run": {"corpus": {"content": ""}}},
+    "spec": {"run": row()["spec"]["variant"]["run"]},
 }
 
 
@@ -45,16 +45,17 @@ def test_rows_of_other_studies_stay_out():
     port, limited, percentile = row(bits=32, preset="float-in-brevitas"), row(), row()
     limited["spec"]["variant"]["run"]["train"]["limit"] = 10
     percentile["spec"]["variant"]["recipe"]["percentile"] = 99.0
-    briefly, otherwise = row(bits=32), row(bits=32) | {"model": "gpt2"}
-    briefly["spec"]["variant"]["run"]["train"]["max_epochs"] = 1
-    assert study(port, limited, percentile, briefly, otherwise).rows == []
+    assert study(port, limited, percentile, row(bits=32) | {"model": "gpt2"}).rows == []
 
 
-def test_rows_about_another_text_of_a_corpus_stay_out():
-    usual, other, elsewhere = draws([0.9, 0.8]), row(0.1), row(0.7, corpus="ag-news")
-    for one in (other, elsewhere):
+def test_rows_about_another_text_of_a_corpus_or_another_training_stay_out():
+    usual = [*draws([0.9, 0.8]), row(seed=1), row(train_noise=0.1), row(model="discriminative")]
+    text, training, elsewhere = row(0.1), row(0.1), row(0.7, corpus="ag-news")
+    for one in (text, elsewhere):
         one["spec"]["variant"]["run"]["corpus"]["content"] = "f" * 16
-    assert {one["key"] for one in study(other, usual, elsewhere).rows} == {*keys(usual), elsewhere["key"]}
+    training["spec"]["variant"]["run"]["train"]["max_epochs"] = 1
+    found = study(text, training, usual, elsewhere).rows
+    assert {one["key"] for one in found} == {*keys(usual), elsewhere["key"]}
 
 
 def test_changes_are_from_the_same_weights_and_the_same_noise():
