@@ -75,6 +75,19 @@ def test_a_cancelled_job_has_no_process_left_and_can_go_on(corpus: Path, monkeyp
     assert wait(key, "done").state.queued > job.state.queued
 
 
+def test_a_job_that_another_reader_resumes_while_it_is_cancelled_goes_on(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = submit(monkeypatch, corpus, STAY)
+    wait(key, "running")
+    monkeypatch.setattr(jobs, "LOCK_LIMIT_S", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "_end", lambda folder: None)  # ended and resumed at once: the lock is held again
+        jobs.cancel(key)
+    assert wait(key, "running").active
+    jobs.cancel(key)
+
+
 def test_a_worker_that_dies_unheard_is_lost(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = submit(monkeypatch, corpus, STAY)
     wait(key, "running")
