@@ -48,6 +48,14 @@ def tmp_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
+def _shipped() -> Iterator[None]:
+    """The repository's own store, for the tests of a module that read what is shipped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BITDIAL_CACHE", str(ROOT / "cache"))
+        yield
+
+
+@pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The corpus file of a workplace whose store the tests of a module share."""
     from tiny import workplace

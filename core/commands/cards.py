@@ -13,6 +13,7 @@ LICENCES = {
     'License and the GNU Free Documentation License".',
     "emotion": 'The upstream readme: "Free to use for educational and research purposes."',
 }
+MAX_WEIGHTS_BYTES = 60_000_000
 
 
 def model_card(corpus: str, cards: Sequence[Row], tests: Sequence[Row]) -> str:
@@ -31,7 +32,7 @@ def model_card(corpus: str, cards: Sequence[Row], tests: Sequence[Row]) -> str:
         f"Licence of the text: {licence} The text is not part of these files.",
         "",
         "Weights are float32, and they are the float reference of every quantized result. Stored beside this card are "
-        "those of seed 0 trained on clean text, if they have at most 60 MB.",
+        f"those of seed 0 trained on clean text, if they have at most {MAX_WEIGHTS_BYTES / 1e6:.0f} MB.",
     ]
     ordered = sorted(cards, key=lambda card: (card["model"], card["spec"]["train"].get("noise", 0), card["seed"]))
     return "\n".join([*head, *(line for card in ordered for line in _section(card, tests)), ""])

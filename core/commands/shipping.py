@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core import pipeline
 from core.commands import cards
+from core.commands.cards import MAX_WEIGHTS_BYTES
 from core.config import BIT_WIDTHS, MODEL_KINDS, RANGES, VariantSpec
 from core.errors import InputError
 from core.storage.artifacts import write_file
@@ -13,7 +14,6 @@ from core.storage.store import Row, Store
 from core.text import corpora
 
 SCHEMES = ("conditional", "unconditional")
-MAX_WEIGHTS_BYTES = 60_000_000
 
 
 def ship(store: Store, corpus: str) -> int:
@@ -32,15 +32,15 @@ def ship(store: Store, corpus: str) -> int:
     if not rows:
         raise InputError(f"the store has no results for {corpus!r}; run study {corpus} first")
     first = {card["key"] for card in models if _is_first(card["spec"]) and _is_small(store, card["key"])}
-    paired = {row["key"] for row in rows if _is_paired(row) and store.has_tensors("evaluations", row["key"])}
+    paired = {row["key"] for row in rows if _is_paired(row)}
     write_file(store.shipped / f"{Path(corpus).stem}.md", cards.model_card(corpus, models, rows).encode())
     return store.ship(
         {
             ("weights", "tensors"): first,
-            ("tokenizers", "tensors"): {key for key in first if store.has_tensors("tokenizers", key)},
+            ("tokenizers", "tensors"): _stored(store, "tokenizers", first),
             ("models", "row"): {card["key"] for card in models},
             ("distances", "tensors"): {row["key"] for row in pipeline.distances(corpus) if row["spec"]["run"] in runs},
-            ("evaluations", "tensors"): paired,
+            ("evaluations", "tensors"): _stored(store, "evaluations", paired),
             ("evaluations", "row"): {row["key"] for row in rows},
             ("variants", "tensors"): _quantized(store) if corpus == corpora.DEFAULT else set(),
         }
@@ -48,8 +48,11 @@ def ship(store: Store, corpus: str) -> int:
 
 
 def _quantized(store: Store) -> set[str]:
-    keys = {variant.fingerprint() for variant in _default_variants(corpora.DEFAULT)}
-    return {key for key in keys if store.has_tensors("variants", key)}
+    return _stored(store, "variants", {variant.fingerprint() for variant in _default_variants(corpora.DEFAULT)})
+
+
+def _stored(store: Store, kind: str, keys: set[str]) -> set[str]:
+    return {key for key in keys if store.has_tensors(kind, key)}
 
 
 @cache

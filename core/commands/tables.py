@@ -56,11 +56,11 @@ def summary_table(corpora: Sequence[str]) -> str:
     columns = [(ranges, bits) for ranges in SUMMARY_RANGES for bits in SUMMARY_WIDTHS]
     heads = ["corpus", "model", "float", *(f"{bits} bits, {ranges}" for ranges, bits in columns)]
     lines = [_line(heads), _line(["---"] * 2 + ["--:"] * (len(heads) - 2))]
+    stored = {corpus: _plain_rows(corpus, seed=0) for corpus in corpora}
     for corpus, model in product(corpora, MODEL_KINDS):
-        rows = [row for row in _plain_rows(corpus, seed=0) if row["model"] == model]
+        rows = [row for row in stored[corpus] if row["model"] == model]
         plain = [row for row in rows if row["bits"] == FLOAT_BITS]
-        settings = [("uniform", ranges, "gpfq", "conditional") for ranges, _ in columns]
-        cells = [_cells(rows, setting, bits) for setting, (_, bits) in zip(settings, columns, strict=True)]
+        cells = [_cells(rows, ("uniform", ranges, "gpfq", "conditional"), bits) for ranges, bits in columns]
         lines.append(_line([corpus, model, _cell(plain), *cells]))
     return "\n".join(lines)
 

@@ -1,12 +1,10 @@
 """A memory that moves or does not, and how many documents it takes to know a difference."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import ROOT
 
 from core.quantization.levels import Quantizer
 from core.teaching import lesson_limits
@@ -14,13 +12,6 @@ from core.teaching.lesson_limits import ADDED, PERCENTS, WORDS
 from core.teaching.scenes import LackingError
 
 CORPUS = "reuters-r8"
-
-
-@pytest.fixture(scope="module")
-def _shipped() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BITDIAL_CACHE", str(ROOT / "cache"))
-        yield
 
 
 def test_without_a_quantizer_the_memory_adds_up() -> None:

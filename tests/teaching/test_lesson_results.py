@@ -1,12 +1,11 @@
 """The lesson's steps on stored results say what the rows say, and what is missing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import compared
 import pytest
-from browser import ROOT
 
 from core.config import FLOAT_BITS, MODEL_KINDS
 from core.display import charts, curves
@@ -14,13 +13,6 @@ from core.teaching import lesson_results
 from core.teaching.scenes import FEW_BITS, FITTED, LackingError, Scene
 
 CORPUS = "reuters-r8"
-
-
-@pytest.fixture(scope="module")
-def _shipped() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BITDIAL_CACHE", str(ROOT / "cache"))
-        yield
 
 
 STEPS: tuple[tuple[Callable[..., Scene], Any], ...] = (

@@ -1,11 +1,9 @@
 """The lesson's arithmetic on weights against plain loops, and its scenes on the shipped model."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import ROOT
 
 from core.config import FLOAT_BITS
 from core.measurement import stats
@@ -14,13 +12,6 @@ from core.teaching import lesson_weights
 from core.teaching.scenes import LackingError
 
 CORPUS = "reuters-r8"
-
-
-@pytest.fixture(scope="module")
-def _shipped() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BITDIAL_CACHE", str(ROOT / "cache"))
-        yield
 
 
 def test_rounding_and_clipping_add_up_to_the_whole_error() -> None:
